@@ -1,0 +1,73 @@
+"""Open a port on the router by PCP, NAT-PMP or UPnP IGD, keep it open, and close it on the way out."""
+
+from portmapper.backend import Backend, BackendOptions
+from portmapper.errors import (
+    GatewayTimeout,
+    GatewayUnreachable,
+    InvalidRequest,
+    LocalError,
+    MapperClosed,
+    NoGateway,
+    NoMapping,
+    NoService,
+    PortMapperError,
+    ProtocolError,
+    RemoteError,
+    RequestRefused,
+    UnknownBackend,
+    UnsupportedVersion,
+)
+from portmapper.mapper import PortMapper, open_mapping
+from portmapper.mapping import Mapping
+from portmapper.model import (
+    Changed,
+    Closed,
+    Endpoint,
+    Event,
+    Gateway,
+    Lease,
+    Lost,
+    Mapped,
+    MappingRequest,
+    MappingState,
+    Protocol,
+    Reachability,
+    Renewed,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Backend",
+    "BackendOptions",
+    "Changed",
+    "Closed",
+    "Endpoint",
+    "Event",
+    "Gateway",
+    "GatewayTimeout",
+    "GatewayUnreachable",
+    "InvalidRequest",
+    "Lease",
+    "LocalError",
+    "Lost",
+    "Mapped",
+    "MapperClosed",
+    "Mapping",
+    "MappingRequest",
+    "MappingState",
+    "NoGateway",
+    "NoMapping",
+    "NoService",
+    "PortMapper",
+    "PortMapperError",
+    "Protocol",
+    "ProtocolError",
+    "Reachability",
+    "RemoteError",
+    "Renewed",
+    "RequestRefused",
+    "UnknownBackend",
+    "UnsupportedVersion",
+    "open_mapping",
+]

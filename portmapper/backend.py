@@ -1,0 +1,68 @@
+"""The contract between the mapper and a protocol, for built-ins and plug-ins alike."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from portmapper.model import Gateway, IPAddress, Lease, MappingRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendOptions:
+    """What a backend may need to know.
+
+    `timeout` is how many seconds the opening may take. `key` is a secret of this host, at least 16 bytes, stable as
+    long as mappings are to be recognised: PCP derives its nonces from it.
+    """
+
+    timeout: float
+    key: bytes
+
+
+class Backend(ABC):
+    """One protocol, spoken to one gateway.
+
+    Every method may raise PortMapperError and nothing else. Timing, renewal and the choice among backends belong to
+    the mapper; a backend asks the gateway once, with whatever retransmissions its protocol wants, and says what it got.
+    """
+
+    name: ClassVar[str]
+    """Short, lower-case, unique: what the user types after ``--backend``."""
+
+    title: ClassVar[str]
+    """The name as people write it."""
+
+    @classmethod
+    @abstractmethod
+    async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
+        """Find out whether `gateway` speaks this protocol, without changing anything on it.
+
+        The error raised is the reason that the user is shown. Backends are opened side by side, so cancellation here
+        must leave nothing behind.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - optional
+        """Give back what `open` took on this host. Mappings stay as they are."""
+
+    @abstractmethod
+    async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
+        """Make the mapping, or extend `renew`, the lease this backend gave for the same request before.
+
+        The lease says what the gateway granted, which may differ in everything from what was asked.
+        """
+
+    @abstractmethod
+    async def unmap(self, lease: Lease) -> None:
+        """Take the lease back from the gateway. One that is gone already is no error."""
+
+    @abstractmethod
+    async def find(self, request: MappingRequest) -> Lease:
+        """Return the lease that `unmap` needs for a mapping made earlier with the same key, or made by a lost answer.
+
+        Raises NoMapping when the backend knows that this host has no such mapping.
+        """
+
+    @abstractmethod
+    async def external_address(self) -> IPAddress | None:
+        """Ask the gateway for its external address; None when it has none now."""
+

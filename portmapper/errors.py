@@ -1,0 +1,94 @@
+"""Every exception the library raises: one tree, ours against theirs, the facts as attributes."""
+
+from collections.abc import Mapping as Dict
+
+
+class PortMapperError(Exception):
+    """Root of everything this library raises."""
+
+
+class LocalError(PortMapperError):
+    """The call could not be made from here; nothing was asked of a gateway."""
+
+
+class InvalidRequest(LocalError, ValueError):
+    """An argument is outside what the protocols can express."""
+
+
+class UnknownBackend(LocalError, LookupError):
+    """No backend of that name is installed."""
+
+
+class NoGateway(LocalError):
+    """This host has no default route to a gateway that could be asked."""
+
+
+class NoMapping(LocalError):
+    """The mapping holds no lease now, so it has no external address."""
+
+
+class MapperClosed(LocalError, RuntimeError):
+    """The mapper is not open: use it inside its ``async with`` block."""
+
+
+class RemoteError(PortMapperError):
+    """The gateway was asked, and what came back (or did not) is the reason."""
+
+
+class GatewayUnreachable(RemoteError):
+    """The network said no: refused port, no route, or a local firewall. ``errno`` is the system's number."""
+
+    def __init__(self, message: str, *, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class GatewayTimeout(RemoteError, TimeoutError):
+    """Nothing that matches came back. ``sent`` counts the requests, ``seconds`` the wait."""
+
+    def __init__(self, message: str, *, sent: int = 0, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.seconds = seconds
+
+
+class ProtocolError(RemoteError, ValueError):
+    """The peer sent something that its protocol does not allow."""
+
+
+class UnsupportedVersion(RemoteError):
+    """The gateway speaks another version of the protocol; ``version`` is the one it named."""
+
+    def __init__(self, message: str, *, version: int) -> None:
+        super().__init__(message)
+        self.version = version
+
+
+class RequestRefused(RemoteError):
+    """The gateway understood and said no.
+
+    ``code`` and ``name`` are the protocol's own; ``retry_after`` is how many seconds the refusal holds, if it said.
+    """
+
+    def __init__(self, message: str, *, code: int, name: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.name = name
+        self.retry_after = retry_after
+
+
+class NoService(RemoteError):
+    """Every backend failed. ``reasons`` holds each one's own error by backend name, in the order of trying."""
+
+    def __init__(self, message: str, *, reasons: Dict[str, PortMapperError]) -> None:
+        super().__init__(message)
+        self.reasons = dict(reasons)
+
+    @property
+    def refused(self) -> bool:
+        """Whether a gateway answered and said no, rather than nobody answering."""
+        return any(isinstance(reason, RequestRefused) for reason in self.reasons.values())
+
+    def __str__(self) -> str:
+        lines = [f"  {name}: {reason}" for name, reason in self.reasons.items()]
+        return "\n".join([str(self.args[0]), *lines])

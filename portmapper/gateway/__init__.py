@@ -1,0 +1,1 @@
+"""Which router to ask."""

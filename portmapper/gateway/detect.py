@@ -1,0 +1,75 @@
+"""Find the gateway of the default route."""
+
+import os
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from portmapper import limits
+from portmapper.errors import GatewayUnreachable, InvalidRequest, NoGateway
+from portmapper.gateway.routes import DefaultRoute, parse_proc_ipv6_route, parse_proc_route
+from portmapper.model import Gateway, IPAddress
+from portmapper.net.datagram import source_towards
+from portmapper.text import safe_text
+
+_HINT = "name the router's address with --gateway (in Python: gateway=)"
+
+
+def default_gateways() -> tuple[Gateway, ...]:
+    """Return the gateways of this host's default routes, best first, IPv4 before IPv6. Raises NoGateway."""
+    if sys.platform != "linux":
+        raise NoGateway(f"the gateway cannot be found out on {sys.platform} yet; {_HINT}")
+    found = tuple(_gateways(_default_routes()))
+    if not found:
+        raise NoGateway(f"this host has no default route through a gateway; {_HINT}")
+    return found
+
+
+def gateway_at(text: str) -> Gateway:
+    """Return the gateway at an address given by the user. Raises InvalidRequest, or NoGateway if no route leads there."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        raise InvalidRequest(f"gateway must be an IP address, not {safe_text(text)!r}") from None
+    if address.is_unspecified or address.is_multicast:
+        raise InvalidRequest(f"{address} cannot be the address of a gateway")
+    try:
+        return _gateway(address, None)
+    except GatewayUnreachable as error:
+        raise NoGateway(f"no route leads to the gateway {address}: {error}") from error
+
+
+def _default_routes() -> list[DefaultRoute]:
+    routes = parse_proc_route(_read("/proc/net/route"))
+    return routes + parse_proc_ipv6_route(_read("/proc/net/ipv6_route"))
+
+
+def _gateways(routes: list[DefaultRoute]) -> Iterator[Gateway]:
+    for route in routes:
+        try:
+            yield _gateway(route.gateway, route.interface)
+        except GatewayUnreachable:
+            continue  # the route went away, or its interface has no address of this family
+
+
+def _gateway(address: IPAddress, interface: str | None) -> Gateway:
+    return Gateway(address=address, source=source_towards(address), interface=interface)
+
+
+def _read(path: str) -> str:
+    # procfs answers from memory; without IPv6 in the kernel its file is not there.
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return ""
+    try:
+        return b"".join(_chunks(descriptor)).decode("ascii", "replace")
+    finally:
+        os.close(descriptor)
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    left = limits.ROUTE_BYTES
+    while left > 0 and (chunk := os.read(descriptor, min(left, 65536))):
+        left -= len(chunk)
+        yield chunk

@@ -1,0 +1,115 @@
+"""The mapper's side of a mapping: what is held, and how each answer changes it."""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from math import inf
+from weakref import WeakSet
+
+import anyio
+
+from portmapper import limits
+from portmapper.backend import Backend
+from portmapper.errors import PortMapperError
+from portmapper.model import Changed, Closed, Event, Lease, Lost, Mapped, MappingRequest, MappingState, Renewed
+
+
+class EventStream(AsyncIterator[Event]):
+    """The events of one mapping, from its present state on; ends after Closed.
+
+    A reader that falls behind loses the oldest events, never the latest.
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque(maxlen=limits.EVENT_QUEUE)
+        self._arrived = anyio.Event()
+        self._ended = False
+
+    def push(self, event: Event) -> None:
+        """Add an event."""
+        self._events.append(event)
+        self._arrived.set()
+
+    async def __anext__(self) -> Event:
+        if self._ended:
+            raise StopAsyncIteration
+        while not self._events:
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        event = self._events.popleft()
+        self._ended = isinstance(event, Closed)
+        return event
+
+
+class Holding:
+    """One wanted mapping with the lease it has now, or had last, and the backend that gave it."""
+
+    def __init__(self, request: MappingRequest, backend: Backend, lease: Lease) -> None:
+        self.request = request
+        self.backend = backend
+        self.lease = lease
+        self.state = MappingState.MAPPED
+        self.ends = inf  # when the lease ends by itself, on the clock of leases
+        self.problem: PortMapperError | None = None
+        self.failures = 0
+        self.turn = anyio.Lock()  # one renewal, refresh or release at a time
+        self.attempts: set[anyio.CancelScope] = set()  # renewals under way, to be cut short by a release
+        self._remaining = 0.0
+        self._streams: WeakSet[EventStream] = WeakSet()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over."""
+        return self.state is MappingState.CLOSED
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is wanted, but no gateway grants it now."""
+        return self.state is MappingState.LOST
+
+    def events(self) -> EventStream:
+        """Return a new stream that begins with the present state."""
+        stream = EventStream()
+        if self.state is MappingState.MAPPED:
+            stream.push(Mapped(self.lease))
+        elif self.closed:
+            stream.push(Closed(self.lease, self.problem, self._remaining))
+        self._streams.add(stream)
+        return stream
+
+    def establish(self, backend: Backend, lease: Lease) -> None:
+        """Take over a grant, and tell what it changed."""
+        old, was_lost = self.lease, self.lost
+        self.backend, self.lease, self.state = backend, lease, MappingState.MAPPED
+        self.problem, self.failures = None, 0
+        if was_lost:
+            self._tell(Mapped(lease))
+        elif old.external == lease.external:
+            self._tell(Renewed(lease))
+        else:
+            self._tell(Changed(old, lease))
+
+    def fail(self, problem: PortMapperError) -> None:
+        """Note that an attempt came to nothing; a lease that is held stands until it ends."""
+        self.problem = problem
+        self.failures += 1
+
+    def lose(self) -> None:
+        """Note that the lease has ended."""
+        self.state, self.failures = MappingState.LOST, 0
+        reason = self.problem or PortMapperError("the lease ended before it could be renewed")
+        self._tell(Lost(self.lease, reason))
+
+    def end(self, problem: PortMapperError | None, now: float) -> None:
+        """Note that the mapping is over; `problem` is why the lease could not be released."""
+        self.state, self.problem = MappingState.CLOSED, problem
+        self._remaining = max(self.ends - now, 0.0) if problem else 0.0
+        self._tell(Closed(self.lease, problem, self._remaining))
+
+    def cut_short(self) -> None:
+        """Stop the renewals that are under way."""
+        for scope in self.attempts:
+            scope.cancel()
+
+    def _tell(self, event: Event) -> None:
+        for stream in tuple(self._streams):
+            stream.push(event)

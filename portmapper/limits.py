@@ -1,0 +1,63 @@
+"""Every bound and timing in one place, each with its RFC section or the peer it defends against.
+
+Times are seconds, sizes are bytes, unless the name says otherwise.
+"""
+
+# --- Ports and groups -------------------------------------------------------------------------------------------------
+SERVER_PORT = 5351  # NAT-PMP (RFC 6886 section 3) and PCP (RFC 6887 section 19.1) share it
+SSDP_PORT = 1900  # UPnP Device Architecture 2.0, clause 1
+SSDP_GROUP = "239.255.255.250"
+SSDP_TTL = 2  # UDA 2.0 clause 1: default 2
+
+# --- Datagrams --------------------------------------------------------------------------------------------------------
+PCP_DATAGRAM = 1100  # RFC 6887 section 7: longer ones are dropped
+SSDP_DATAGRAM = 2048  # a neighbour's answer need not be longer; the rest is cut and refused
+RECEIVE_BUFFER = 2049  # one more than the largest we accept, so that a longer datagram shows
+
+# --- Retransmission ---------------------------------------------------------------------------------------------------
+# RFC 6886 3.1 starts at 250 ms, RFC 6887 8.1.1 at 3 s and goes on for ever. A person is waiting: we start like
+# NAT-PMP, then keep a steady 2 s, and the caller decides how long the whole may take.
+FAST_WAITS = (0.25, 0.25, 0.5, 1.0, 2.0, 2.0, 2.0)
+RELEASE_WAITS = (0.25, 0.5, 1.0)  # RFC 6886 3.1: a delete may stop after one or two retries
+SEARCH_OFFSETS = (0.0, 0.25, 0.75)  # UDA 1.1 1.3.2: an M-SEARCH is sent more than once, at most three times
+SEARCH_MX = 1  # UDA 1.1 1.3.3: devices answer within 0..MX seconds, and MX is at least 1
+
+# --- Discovery --------------------------------------------------------------------------------------------------------
+DISCOVERY = 2.4  # all backends together: with start-up "nothing found" is said within 3 s
+HEAD_START = 0.4  # a better protocol may lose one datagram (resent after 0.25 s) and still be first
+BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway speaks only the older protocol
+
+# --- HTTP and XML: a hostile device could stream for ever, drip, or send us elsewhere -----------------------------------
+HTTP_EXCHANGE = 5.0  # one absolute deadline, connect to last byte (miniupnpc hung for 45 s on a drip feed)
+HTTP_CONNECT = 2.0
+DESCRIPTION_BODY = 256 * 1024  # real ones are below 30 KiB; a 600 MB one filled the memory of upnpc
+SOAP_BODY = 64 * 1024
+URL_LENGTH = 1024
+XML_DEPTH = 64  # deep nesting costs gigabytes in a tree (CVE-2015-6031, CVE-2021-28302 for the family)
+XML_ELEMENTS = 4096
+DESCRIPTION_FETCHES = 4  # LOCATIONs tried in one search: many forged ones must not make us hammer a victim
+SEARCH_ANSWERS = 32  # answers looked at in one search (CVE-2024-52917: one allocation per answer until out of memory)
+UPNP_PORT_TRIES = 8  # external ports tried on 718 ConflictInMappingEntry
+
+# --- Lifetimes --------------------------------------------------------------------------------------------------------
+DEFAULT_LIFETIME = 7200  # RFC 6886 section 3.3 recommends it
+MAX_LIFETIME = 2**32 - 1  # 32 bits on the wire of all three protocols
+SCHEDULED_LIFETIME = 86400  # RFC 6887 section 15: behave as with 24 h when a gateway grants more
+UPNP_LIFETIME = 604800  # WANIPConnection:2 section 2.3.16: 1..604800
+MIN_RENEWAL_GAP = 4.0  # RFC 6887 section 11.2.1: renewals are not less than 4 s apart
+PROBE_LIFETIME = 120  # the mapping that tells PCP's external address (RFC 6887 section 11.6); removed at once
+
+# --- Renewal engine ---------------------------------------------------------------------------------------------------
+WAKE = 30.0  # look at the clock at least this often: the loop's own clock stops while the machine sleeps
+RETRY_FIRST, RETRY_LAST = 30.0, 900.0  # back-off after a lost mapping, doubling
+RETRY_JITTER = 0.25
+RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
+IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
+RELEASE = 2.0  # leaving must not take longer than this
+EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
+
+# --- Host -------------------------------------------------------------------------------------------------------------
+ROUTE_BYTES = 1024 * 1024  # full BGP tables exist on hosts; the default route is near the top
+STATE_KEY = 32  # bytes of the secret from which PCP nonces are derived
+DESCRIPTION_TEXT = 64  # characters of a mapping's description sent to a router
+SHOWN_TEXT = 120  # characters of router-supplied text shown to a person

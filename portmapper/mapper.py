@@ -1,0 +1,261 @@
+"""PortMapper: makes mappings on one gateway, keeps them and takes them back."""
+
+import logging
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from portmapper import limits, registry, state
+from portmapper.backend import Backend
+from portmapper.errors import (
+    GatewayTimeout,
+    InvalidRequest,
+    MapperClosed,
+    PortMapperError,
+    RequestRefused,
+)
+from portmapper.gateway.detect import default_gateways, gateway_at
+from portmapper.holding import Holding
+from portmapper.mapping import Mapping
+from portmapper.model import Gateway, IPAddress, Lease, MappingRequest, MappingState, Protocol
+from portmapper.net import clock
+from portmapper.net.tasks import end_tasks
+from portmapper.renewal import RenewalEngine
+from portmapper.selection import Selection
+
+_log = logging.getLogger(__name__)
+_KEY_MINIMUM = 16
+
+
+class PortMapper:
+    """Maps ports on one gateway, as an async context manager; everything is released on the way out.
+
+    `gateway` is a Gateway or its address, by default that of the default route. `backends` are names in the order of
+    trying, by default all. `key` is a secret of 16 bytes or more: with the same one, a later run recognises the
+    mappings of this one; by default it is random.
+    """
+
+    def __init__(
+        self,
+        *,
+        gateway: Gateway | str | None = None,
+        backends: Sequence[str] | None = None,
+        key: bytes | None = None,
+    ) -> None:
+        if key is not None and len(key) < _KEY_MINIMUM:
+            raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
+        self._backends = registry.select(backends)
+        self._key = key or state.new_key()
+        self._gateway = gateway_at(gateway) if isinstance(gateway, str) else gateway
+        self._engine = RenewalEngine(self._obtain_again, random.random)
+        self._mappings: dict[Holding, Mapping] = {}
+        self._tasks: TaskGroup | None = None
+        self._trusted: tuple[Backend, float] | None = None
+        self._opened: list[Backend] = []
+
+    async def __aenter__(self) -> Self:
+        if self._gateway is None:
+            self._gateway = default_gateways()[0]
+        self._tasks = await anyio.create_task_group().__aenter__()
+        self._tasks.start_soon(self._engine.run, self._tasks)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        tasks, self._tasks = self._running(), None
+        try:
+            await end_tasks(tasks)
+        finally:
+            await self._leave()
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway in use. Raises MapperClosed before the mapper is entered, if none was given."""
+        if self._gateway is None:
+            raise MapperClosed("the gateway is known once the mapper is entered")
+        return self._gateway
+
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """The mappings that are wanted, lost ones included."""
+        return tuple(self._mappings.values())
+
+    async def map(
+        self,
+        port: int,
+        protocol: str = "tcp",
+        *,
+        external_port: int = 0,
+        lifetime: int = limits.DEFAULT_LIFETIME,
+        description: str = "portmapper",
+    ) -> Mapping:
+        """Open `port` of this host and keep it open until the mapping or the mapper is closed.
+
+        `external_port` 0 leaves the choice to the gateway, which may also grant another than asked. `lifetime` is the
+        seconds to ask for; renewal is automatic. Raises InvalidRequest, NoService with each backend's reason.
+        """
+        self._running()
+        request = MappingRequest(
+            protocol=Protocol.parse(protocol),
+            internal_port=port,
+            external_port=external_port,
+            lifetime=lifetime,
+            description=description,
+        )
+        granted = clock.now()
+        backend, lease = await self._obtain(request)
+        holding = Holding(request, backend, lease)
+        self._engine.hold(holding, granted)
+        self._mappings[holding] = mapping = Mapping(self, holding)
+        return mapping
+
+    async def unmap(self, port: int, protocol: str = "tcp", *, external_port: int = 0) -> tuple[str, ...]:
+        """Remove a mapping of this host that an earlier run left, by every backend that answers.
+
+        UPnP finds it by `external_port` (0: the same as `port`). Returns the names of the backends that said yes; a
+        gateway also says yes to removing what is not there. Raises InvalidRequest, NoService.
+        """
+        self._running()
+        request = MappingRequest(
+            protocol=Protocol.parse(protocol), internal_port=port, external_port=external_port
+        )
+        removed: list[str] = []
+        async with self._select() as selection:
+            while (backend := await selection.next()) is not None:
+                try:
+                    await backend.unmap(await backend.find(request))
+                except PortMapperError as reason:
+                    selection.reject(backend, reason)
+                else:
+                    removed.append(backend.name)
+            if not removed:
+                raise selection.failure()
+        return tuple(removed)
+
+    async def external_address(self) -> IPAddress | None:
+        """Ask the gateway for its external address; None when it has none now. Raises NoService."""
+        self._running()
+        async with self._select() as selection:
+            while (backend := await selection.next()) is not None:
+                try:
+                    return await backend.external_address()
+                except PortMapperError as reason:
+                    selection.reject(backend, reason)
+            raise selection.failure()
+
+    async def refresh(self, holding: Holding) -> None:
+        """Serve Mapping.refresh."""
+        self._running()
+        await self._engine.refresh(holding)
+
+    async def release(self, holding: Holding) -> None:
+        """Serve Mapping.close."""
+        self._mappings.pop(holding, None)
+        self._engine.forget(holding)
+        with anyio.CancelScope(shield=True):
+            await _give_back(holding)
+
+    async def _obtain(self, request: MappingRequest) -> tuple[Backend, Lease]:
+        async with self._select() as selection:
+            if (trusted := self._trusted_backend()) is not None:
+                try:
+                    return trusted, await _ask(trusted, request)
+                except RequestRefused as reason:
+                    selection.reject(trusted, reason)
+                except PortMapperError:
+                    self._trusted = None  # it may be back in another form: ask afresh
+            while (backend := await selection.next()) is not None:
+                try:
+                    lease = await _ask(backend, request)
+                except PortMapperError as reason:
+                    selection.reject(backend, reason)
+                else:
+                    self._trust(selection.keep(backend))
+                    return backend, lease
+            raise selection.failure()
+
+    async def _obtain_again(self, holding: Holding) -> tuple[Backend, Lease]:
+        return await self._obtain(replace(holding.request, external_port=holding.lease.external.port))
+
+    def _trust(self, backend: Backend) -> None:
+        self._opened.append(backend)
+        self._trusted = (backend, clock.now() + limits.BACKEND_TRUST)
+
+    def _trusted_backend(self) -> Backend | None:
+        if self._trusted is None or self._trusted[1] < clock.now():
+            return None
+        return self._trusted[0]
+
+    def _select(self) -> Selection:
+        return Selection(self._backends, self.gateway, self._key)
+
+    def _running(self) -> TaskGroup:
+        if self._tasks is None:
+            raise MapperClosed("use the mapper inside its `async with` block")
+        return self._tasks
+
+    async def _leave(self) -> None:
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                while self._mappings:
+                    holding, _ = self._mappings.popitem()
+                    self._engine.forget(holding)
+                    tasks.start_soon(_give_back, holding)
+            while self._opened:
+                await self._opened.pop().close()
+
+
+async def _ask(backend: Backend, request: MappingRequest) -> Lease:
+    """Ask for a mapping; if it stays unknown whether it was made, undo it."""
+    try:
+        return await backend.map(request)
+    except (GatewayTimeout, anyio.get_cancelled_exc_class()):
+        with anyio.move_on_after(limits.RELEASE, shield=True), suppress(PortMapperError):
+            await backend.unmap(await backend.find(request))
+        raise
+
+
+async def _give_back(holding: Holding) -> None:
+    """Release a lease, and note when that could not be done in time."""
+    problem: PortMapperError | None = None
+    if holding.state is MappingState.MAPPED:
+        problem = GatewayTimeout("the gateway did not answer in time", seconds=limits.RELEASE)
+        with anyio.move_on_after(limits.RELEASE):
+            problem = await _unmap(holding)
+    holding.end(problem, clock.now())
+    if problem is not None:
+        _log.warning("%s was not released: %s", holding.request, problem)
+
+
+async def _unmap(holding: Holding) -> PortMapperError | None:
+    async with holding.turn:
+        try:
+            await holding.backend.unmap(holding.lease)
+        except PortMapperError as problem:
+            return problem
+    return None
+
+
+@asynccontextmanager
+async def open_mapping(
+    port: int,
+    protocol: str = "tcp",
+    *,
+    external_port: int = 0,
+    lifetime: int = limits.DEFAULT_LIFETIME,
+    description: str = "portmapper",
+    gateway: Gateway | str | None = None,
+    backends: Sequence[str] | None = None,
+) -> AsyncIterator[Mapping]:
+    """Open one port for the time of an ``async with`` block. Arguments and errors are those of PortMapper and its map."""
+    async with PortMapper(gateway=gateway, backends=backends) as mapper:
+        yield await mapper.map(
+            port, protocol, external_port=external_port, lifetime=lifetime, description=description
+        )

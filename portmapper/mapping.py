@@ -1,0 +1,108 @@
+"""Mapping: what the user holds."""
+
+from typing import Protocol as Interface
+
+from portmapper.backend import Backend
+from portmapper.errors import NoMapping
+from portmapper.holding import EventStream, Holding
+from portmapper.model import (
+    Endpoint,
+    Gateway,
+    IPAddress,
+    Lease,
+    MappingState,
+    Protocol,
+    Reachability,
+    reachability,
+)
+
+
+class Owner(Interface):
+    """What a mapping needs of the mapper that keeps it."""
+
+    async def refresh(self, holding: Holding) -> None:
+        """Renew the lease now."""
+        ...
+
+    async def release(self, holding: Holding) -> None:
+        """Give the lease back and forget it."""
+        ...
+
+
+class Mapping:
+    """A port that is wanted open, and what the gateway grants for it from moment to moment.
+
+    Made by PortMapper.map, which renews it until it is closed.
+    """
+
+    def __init__(self, owner: Owner, holding: Holding) -> None:
+        self._owner = owner
+        self._holding = holding
+
+    def __repr__(self) -> str:
+        lease = self._holding.lease
+        return f"<Mapping {lease.internal}/{self.protocol} at {lease.external}, {self.state}>"
+
+    @property
+    def protocol(self) -> Protocol:
+        """The transport."""
+        return self._holding.request.protocol
+
+    @property
+    def internal_port(self) -> int:
+        """The port on this host."""
+        return self._holding.request.internal_port
+
+    @property
+    def state(self) -> MappingState:
+        """Whether a gateway grants it now."""
+        return self._holding.state
+
+    @property
+    def external(self) -> Endpoint | None:
+        """Where peers reach the port; None while it is lost, and after the end."""
+        return self._holding.lease.external if self.state is MappingState.MAPPED else None
+
+    @property
+    def external_port(self) -> int:
+        """The port on the gateway; 0 while there is none."""
+        return self.external.port if self.external else 0
+
+    def external_address(self) -> IPAddress:
+        """Return the gateway's external address as it was last told. Raises NoMapping while there is none."""
+        if self.external is None or self.external.address is None:
+            raise NoMapping(f"{self._holding.request} has no external address now ({self.state})")
+        return self.external.address
+
+    @property
+    def lease(self) -> Lease:
+        """The lease held now, or the last one held."""
+        return self._holding.lease
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that gave the lease."""
+        return self._holding.backend
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway that gave the lease."""
+        return self._holding.lease.gateway
+
+    @property
+    def reachability(self) -> Reachability:
+        """What the external address says about being reached from the Internet."""
+        return reachability(self.external.address if self.external else None)
+
+    async def refresh(self) -> None:
+        """Renew now. Raises MapperClosed after the end, else the gateway's answer; a lease that is held then stands."""
+        await self._owner.refresh(self._holding)
+
+    async def close(self) -> None:
+        """Release the lease, within 2 s. Never raises for what a gateway does: the Closed event tells."""
+        if self.state is not MappingState.CLOSED:
+            await self._owner.release(self._holding)
+
+    def events(self) -> EventStream:
+        """Return a new stream of events: the present state first, Closed last."""
+        return self._holding.events()

@@ -1,0 +1,204 @@
+"""The nouns: endpoint, gateway, what is asked for, what was granted, and what happened."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import TypeAlias
+
+from portmapper import limits
+from portmapper.errors import InvalidRequest, PortMapperError
+from portmapper.text import safe_text
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+
+class Protocol(StrEnum):
+    """The transport a mapping carries."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+    @property
+    def number(self) -> int:
+        """The IANA protocol number."""
+        return {Protocol.TCP: 6, Protocol.UDP: 17}[self]
+
+    @classmethod
+    def parse(cls, text: str) -> "Protocol":
+        """Return the protocol named `text`, in any case. Raises InvalidRequest."""
+        try:
+            return cls(text.lower())
+        except ValueError:
+            raise InvalidRequest(f"protocol must be tcp or udp, not {safe_text(text)!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and a port. The address is None while the gateway has not told it."""
+
+    address: IPAddress | None
+    port: int
+
+    def __str__(self) -> str:
+        if self.address is None:
+            return f"(unknown address):{self.port}"
+        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"  # noqa: PLR2004
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """A router to ask, and the address of this host that faces it.
+
+    The ports differ from the standard ones only for simulated gateways.
+    """
+
+    address: IPAddress
+    source: IPAddress
+    interface: str | None = None
+    port: int = limits.SERVER_PORT
+    ssdp_port: int = limits.SSDP_PORT
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingRequest:
+    """What the user wants: `lifetime` in seconds; `external_port` 0 leaves the choice to the gateway.
+
+    Raises InvalidRequest for values no protocol can carry.
+    """
+
+    protocol: Protocol
+    internal_port: int
+    external_port: int = 0
+    lifetime: int = limits.DEFAULT_LIFETIME
+    description: str = "portmapper"
+
+    def __post_init__(self) -> None:
+        _check_range("port", self.internal_port, 1, 65535)
+        _check_range("external port", self.external_port, 0, 65535)
+        _check_range("lifetime", self.lifetime, 1, limits.MAX_LIFETIME)
+        if len(self.description) > limits.DESCRIPTION_TEXT or not self.description.isprintable():
+            raise InvalidRequest(f"description must be at most {limits.DESCRIPTION_TEXT} printable characters")
+
+    def __str__(self) -> str:
+        return f"{self.internal_port}/{self.protocol}"
+
+
+def _check_range(what: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise InvalidRequest(f"{what} must be {low} to {high}, not {value}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What the gateway granted. `lifetime` in seconds, 0 for one without end; `token` is the backend's own."""
+
+    request: MappingRequest
+    gateway: Gateway
+    backend: str
+    internal: Endpoint
+    external: Endpoint
+    lifetime: int
+    token: bytes = field(default=b"", repr=False)
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the gateway will never end this by itself."""
+        return self.lifetime == 0
+
+
+class MappingState(StrEnum):
+    """Where a mapping stands."""
+
+    MAPPED = "mapped"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A gateway granted the mapping."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The lease was extended and nothing else changed."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The lease was extended, but the external endpoint is another one now."""
+
+    old: Lease
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The lease ended without a renewal; the mapper goes on trying to get it back."""
+
+    lease: Lease
+    reason: PortMapperError
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The mapping is over. `error` says why its last lease could not be released, None if it was.
+
+    `remaining` is how many seconds such a lease still stands on the gateway, infinity for one without end.
+    """
+
+    lease: Lease
+    error: PortMapperError | None = None
+    remaining: float = 0.0
+
+
+Event: TypeAlias = Mapped | Renewed | Changed | Lost | Closed
+
+
+class Reachability(StrEnum):
+    """What the external address says about reaching it from the Internet."""
+
+    PUBLIC = "public"
+    DOUBLE_NAT = "double-nat"
+    CGNAT = "cgnat"
+    UNKNOWN = "unknown"
+
+
+# Our own table: `ipaddress` classifies differently from one Python version to the next (CVE-2024-4032).
+_PRIVATE = tuple(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+_SHARED = IPv4Network("100.64.0.0/10")  # RFC 6598
+_SPECIAL = tuple(
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15",
+        "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
+    )
+)  # fmt: skip
+_GLOBAL_V6 = IPv6Network("2000::/3")
+_DOCUMENTATION_V6 = IPv6Network("2001:db8::/32")
+
+
+def reachability(address: IPAddress | None) -> Reachability:
+    """Return what an external `address` promises; it cannot prove that nothing else is in the way."""
+    if isinstance(address, IPv4Address):
+        return _reachability_v4(address)
+    if address is not None and address in _GLOBAL_V6 and address not in _DOCUMENTATION_V6:
+        return Reachability.PUBLIC
+    return Reachability.UNKNOWN
+
+
+def _reachability_v4(address: IPv4Address) -> Reachability:
+    if address in _SHARED:
+        return Reachability.CGNAT
+    if any(address in network for network in _PRIVATE):
+        return Reachability.DOUBLE_NAT
+    if any(address in network for network in _SPECIAL):
+        return Reachability.UNKNOWN
+    return Reachability.PUBLIC

@@ -1,0 +1,79 @@
+"""NAT-PMP behind the common contract."""
+
+from ipaddress import IPv4Address
+from typing import ClassVar, Self
+
+from portmapper.backend import Backend, BackendOptions
+from portmapper.errors import GatewayUnreachable, ProtocolError, RemoteError
+from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
+from portmapper.natpmp import wire
+from portmapper.natpmp.client import NatPmpClient
+
+
+class NatPmpBackend(Backend):
+    """Maps TCP and UDP ports of this host on an IPv4 gateway."""
+
+    name: ClassVar[str] = "natpmp"
+    title: ClassVar[str] = "NAT-PMP"
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._client = NatPmpClient(gateway)
+
+    @classmethod
+    async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
+        """Ask for the external address, which changes nothing."""
+        if not isinstance(gateway.address, IPv4Address):
+            raise GatewayUnreachable("NAT-PMP is for IPv4 gateways only")
+        backend = cls(gateway)
+        await backend._client.address(timeout=options.timeout)
+        return backend
+
+    async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
+        """Ask for the mapping and then for the external address, which the answer does not carry."""
+        # MikroTik refuses a suggested port of 0; the internal port is as good a wish as any.
+        suggested = renew.external.port if renew else request.external_port or request.internal_port
+        granted = await self._client.map(_map_request(request, suggested, request.lifetime))
+        if not granted.external_port or not granted.lifetime:
+            raise ProtocolError("the gateway granted external port 0 or a lifetime of 0")
+        external = Endpoint(await self._address_or_none(renew), granted.external_port)
+        return self._lease(request, external, granted.lifetime)
+
+    async def unmap(self, lease: Lease) -> None:
+        """Delete the mapping; RFC 6886 section 3.4 has external port 0 in a delete."""
+        await self._client.map(_map_request(lease.request, 0, 0))
+
+    async def find(self, request: MappingRequest) -> Lease:
+        """Return a lease to delete by: the internal port is all it takes."""
+        return self._lease(request, Endpoint(None, request.external_port), request.lifetime)
+
+    async def external_address(self) -> IPAddress | None:
+        """Ask for the external address."""
+        address = await self._client.address()
+        return None if address == IPv4Address(0) else address
+
+    async def _address_or_none(self, renew: Lease | None) -> IPAddress | None:
+        # The mapping is made: not knowing its address must not lose it.
+        try:
+            return await self.external_address()
+        except RemoteError:
+            return renew.external.address if renew else None
+
+    def _lease(self, request: MappingRequest, external: Endpoint, lifetime: int) -> Lease:
+        return Lease(
+            request=request,
+            gateway=self._gateway,
+            backend=self.name,
+            internal=Endpoint(self._gateway.source, request.internal_port),
+            external=external,
+            lifetime=lifetime,
+        )
+
+
+def _map_request(request: MappingRequest, external_port: int, lifetime: int) -> wire.MapRequest:
+    return wire.MapRequest(
+        protocol=request.protocol,
+        internal_port=request.internal_port,
+        external_port=external_port,
+        lifetime=lifetime,
+    )

@@ -1,0 +1,102 @@
+"""Ask a NAT-PMP server: one request at a time (RFC 6886 section 3.1)."""
+
+import math
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
+from typing import TypeAlias, TypeVar
+
+import anyio
+
+from portmapper import limits
+from portmapper.errors import ProtocolError, RequestRefused, UnsupportedVersion
+from portmapper.exchange import Exchange, within
+from portmapper.model import Gateway
+from portmapper.natpmp import wire
+from portmapper.net.datagram import converse
+
+R = TypeVar("R", wire.AddressResponse, wire.MapResponse)
+_Refusal: TypeAlias = wire.UnsupportedVersionResponse | wire.ErrorResponse
+
+_MEANING = {
+    wire.Result.NOT_AUTHORIZED: "the gateway can map ports, but does not allow this one or has the feature switched off",
+    wire.Result.NETWORK_FAILURE: "the gateway has no connection to the Internet now",
+    wire.Result.OUT_OF_RESOURCES: "the gateway has no room for another mapping now",
+    wire.Result.UNSUPPORTED_OPCODE: "the gateway does not know this request",
+}
+
+
+class NatPmpClient:
+    """Requests to one gateway, answered by matched, checked responses."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._turn = anyio.Lock()
+
+    async def address(self, *, timeout: float = math.inf) -> IPv4Address:
+        """Return the external address. Raises GatewayTimeout, GatewayUnreachable, UnsupportedVersion, RequestRefused."""
+        request = wire.AddressRequest()
+        return (await self._ask(request, _match_address, within(limits.FAST_WAITS, timeout))).address
+
+    async def map(self, request: wire.MapRequest) -> wire.MapResponse:
+        """Make, renew or delete a mapping. Raises as `address`."""
+
+        def match(response: wire.Response) -> wire.MapResponse | None:
+            return _match_map(request, response)
+
+        waits = limits.FAST_WAITS if request.lifetime else limits.RELEASE_WAITS
+        return await self._ask(request, match, waits)
+
+    async def _ask(
+        self, request: wire.Request, match: Callable[[wire.Response], R | None], waits: Iterable[float]
+    ) -> R:
+        def answer(data: bytes) -> R | _Refusal | None:
+            return _match(data, wire.opcode_of(request), match)
+
+        exchange: Exchange[R | _Refusal] = Exchange(request.encode(), answer, waits)
+        async with self._turn:
+            reply = await converse(exchange, self._gateway)
+        return _checked(reply, self._gateway)
+
+
+def _match(
+    data: bytes, opcode: int, match: Callable[[wire.Response], R | None]
+) -> R | _Refusal | None:
+    try:
+        response = wire.decode_response(data)
+    except ProtocolError:
+        return None
+    if isinstance(response, wire.UnsupportedVersionResponse):
+        return response
+    if isinstance(response, wire.ErrorResponse):
+        return response if response.opcode == opcode else None
+    return match(response)
+
+
+def _match_address(response: wire.Response) -> wire.AddressResponse | None:
+    return response if isinstance(response, wire.AddressResponse) else None
+
+
+def _match_map(request: wire.MapRequest, response: wire.Response) -> wire.MapResponse | None:
+    # RFC 6886 section 3.5: there is no transaction id; opcode and internal port tell.
+    if not isinstance(response, wire.MapResponse) or response.protocol != request.protocol:
+        return None
+    return response if response.internal_port == request.internal_port else None
+
+
+def _checked(reply: R | _Refusal, gateway: Gateway) -> R:
+    if isinstance(reply, wire.UnsupportedVersionResponse):
+        raise UnsupportedVersion(f"{gateway} does not speak NAT-PMP version 0", version=reply.version)
+    if isinstance(reply, wire.ErrorResponse) or reply.result != wire.Result.SUCCESS:
+        raise refusal(reply.result)
+    return reply
+
+
+def refusal(code: int) -> RequestRefused:
+    """Return the error for a result code; an unknown one is fatal for the request too (section 3.5)."""
+    try:
+        result = wire.Result(code)
+    except ValueError:
+        return RequestRefused(f"the gateway answered with the unknown result {code}", code=code, name=f"RESULT_{code}")
+    return RequestRefused(f"{_MEANING.get(result, 'refused')} ({result.name})", code=code, name=result.name)
+
+

@@ -1,0 +1,96 @@
+"""Ask a PCP server (RFC 6887 section 8)."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from portmapper import limits
+from portmapper.errors import ProtocolError, RequestRefused, UnsupportedVersion
+from portmapper.exchange import Exchange, within
+from portmapper.model import Gateway
+from portmapper.net.datagram import converse
+from portmapper.pcp import wire
+
+R = TypeVar("R", wire.AnnounceResponse, wire.MapResponse)
+
+_MEANING = {
+    wire.Result.NOT_AUTHORIZED: "the gateway does not allow this mapping, or another program holds it",
+    wire.Result.MALFORMED_REQUEST: "the gateway calls the request malformed",
+    wire.Result.UNSUPP_OPCODE: "the gateway does not offer this kind of request",
+    wire.Result.NETWORK_FAILURE: "the gateway has no connection to the Internet now",
+    wire.Result.NO_RESOURCES: "the gateway has no room for another mapping now",
+    wire.Result.UNSUPP_PROTOCOL: "the gateway does not map this protocol",
+    wire.Result.USER_EX_QUOTA: "this host has as many mappings as the gateway gives to one",
+    wire.Result.CANNOT_PROVIDE_EXTERNAL: "the gateway cannot give the external port that was asked for",
+    wire.Result.ADDRESS_MISMATCH: "there is another router between this host and the gateway",
+}
+
+
+class PcpClient:
+    """Requests to one gateway, answered by matched, checked responses. Any number may be in flight."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def announce(self, *, timeout: float = math.inf) -> wire.AnnounceResponse:
+        """Return the server's answer, whatever its result: that it answers at all says it speaks PCP.
+
+        Raises GatewayTimeout, GatewayUnreachable, UnsupportedVersion.
+        """
+        request = wire.AnnounceRequest(client=self._gateway.source)
+        return await self._ask(request.encode(), _match_announce, within(limits.FAST_WAITS, timeout))
+
+    async def map(self, request: wire.MapRequest) -> wire.MapResponse:
+        """Make, renew or delete a mapping. Raises as `announce`, and RequestRefused."""
+
+        def match(response: wire.Response) -> wire.MapResponse | None:
+            return _match_map(request, response)
+
+        waits = limits.FAST_WAITS if request.lifetime else limits.RELEASE_WAITS
+        response = await self._ask(request.encode(), match, waits)
+        if response.result != wire.Result.SUCCESS:
+            raise refusal(response.result, response.lifetime)
+        return response
+
+    async def _ask(self, request: bytes, match: Callable[[wire.Response], R | None], waits: Iterable[float]) -> R:
+        def answer(data: bytes) -> R | wire.UnsupportedVersionResponse | None:
+            try:
+                response = wire.decode_response(data)
+            except ProtocolError:
+                return None
+            return response if isinstance(response, wire.UnsupportedVersionResponse) else match(response)
+
+        exchange: Exchange[R | wire.UnsupportedVersionResponse] = Exchange(request, answer, waits)
+        reply = await converse(exchange, self._gateway)
+        if isinstance(reply, wire.UnsupportedVersionResponse):
+            raise _unsupported(reply.version)
+        return reply
+
+
+def _match_announce(response: wire.Response) -> wire.AnnounceResponse | None:
+    return response if isinstance(response, wire.AnnounceResponse) else None
+
+
+def _match_map(request: wire.MapRequest, response: wire.Response) -> wire.MapResponse | None:
+    # RFC 6887 section 11.4: nonce, protocol and internal port; the internal address is the connected socket's own.
+    if not isinstance(response, wire.MapResponse):
+        return None
+    asked = (request.nonce, request.protocol, request.internal_port)
+    return response if (response.nonce, response.protocol, response.internal_port) == asked else None
+
+
+def _unsupported(version: int) -> UnsupportedVersion:
+    speaks = "NAT-PMP" if version == 0 else f"PCP version {version}"
+    return UnsupportedVersion(f"the gateway does not speak PCP version 2, but {speaks}", version=version)
+
+
+def refusal(code: int, lifetime: int) -> RequestRefused:
+    """Return the error for a result code; `lifetime` is how long the gateway says it holds (section 7.4)."""
+    retry_after = float(min(lifetime, limits.SCHEDULED_LIFETIME)) or None
+    try:
+        result = wire.Result(code)
+    except ValueError:
+        text, name = f"the gateway answered with the unknown result {code}", f"RESULT_{code}"
+        return RequestRefused(text, code=code, name=name, retry_after=retry_after)
+    text = f"{_MEANING.get(result, 'the gateway refused')} ({result.name})"
+    return RequestRefused(text, code=code, name=result.name, retry_after=retry_after)

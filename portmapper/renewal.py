@@ -1,0 +1,101 @@
+"""Keep what is held: one task, one schedule, for all mappings of a mapper."""
+
+from collections.abc import Awaitable, Callable
+from math import inf
+
+import anyio
+from anyio.abc import TaskGroup
+
+from portmapper import limits
+from portmapper.backend import Backend
+from portmapper.errors import GatewayTimeout, MapperClosed, PortMapperError
+from portmapper.holding import Holding
+from portmapper.model import Lease
+from portmapper.net import clock
+from portmapper.schedule import Expire, Jitter, RenewalSchedule
+
+Obtain = Callable[[Holding], Awaitable[tuple[Backend, Lease]]]
+"""Get a lease for a mapping that lost its own, from whichever backend gives one."""
+
+
+class RenewalEngine:
+    """Renews leases when the schedule says so, and goes on trying for mappings that were lost."""
+
+    def __init__(self, obtain: Obtain, jitter: Jitter) -> None:
+        self._obtain = obtain
+        self._schedule = RenewalSchedule(jitter)
+        self._in_flight = anyio.CapacityLimiter(limits.IN_FLIGHT)
+        self._rescheduled = anyio.Event()
+
+    def hold(self, holding: Holding, granted: float) -> None:
+        """Renew `holding`'s lease from now on; it began at `granted`."""
+        lifetime = inf if holding.lease.permanent else holding.lease.lifetime
+        holding.ends = granted + lifetime
+        self._schedule.add(holding, granted, lifetime)
+        self._rescheduled.set()
+
+    def forget(self, holding: Holding) -> None:
+        """Renew it no more, and stop what is under way."""
+        self._schedule.discard(holding)
+        holding.cut_short()
+
+    async def run(self, tasks: TaskGroup) -> None:
+        """Work until cancelled; the attempts run in `tasks`, so that a slow one delays no other."""
+        while True:
+            await self._wait()
+            for action in self._schedule.due(clock.now()):
+                holding = action.key
+                if not isinstance(holding, Holding):
+                    raise TypeError(f"{holding!r} is scheduled")
+                if isinstance(action, Expire):
+                    holding.lose()
+                    self._schedule.retry(holding, clock.now(), 0.0)
+                elif not holding.turn.locked():
+                    tasks.start_soon(self._attempt, holding)
+
+    async def refresh(self, holding: Holding) -> None:
+        """Renew now. Raises PortMapperError; a lease that is held then stands."""
+        async with self._in_flight, holding.turn:
+            if holding.closed:
+                raise MapperClosed(f"the mapping of {holding.request} is closed")
+            granted = clock.now()
+            try:
+                backend, lease = await self._renewed(holding)
+            except PortMapperError as problem:
+                self._note_failure(holding, problem)
+                raise
+            if not holding.closed:
+                holding.establish(backend, lease)
+                self.hold(holding, granted)
+
+    async def _attempt(self, holding: Holding) -> None:
+        with anyio.CancelScope() as scope:
+            holding.attempts.add(scope)
+            try:
+                await self.refresh(holding)
+            except PortMapperError:
+                return  # noted; the schedule has the next attempt
+            finally:
+                holding.attempts.discard(scope)
+
+    async def _renewed(self, holding: Holding) -> tuple[Backend, Lease]:
+        if holding.lost:
+            return await self._obtain(holding)
+        with anyio.move_on_after(limits.RENEWAL):
+            return holding.backend, await holding.backend.map(holding.request, renew=holding.lease)
+        raise GatewayTimeout(f"the gateway did not renew within {limits.RENEWAL:g} s", seconds=limits.RENEWAL)
+
+    def _note_failure(self, holding: Holding, problem: PortMapperError) -> None:
+        holding.fail(problem)
+        if holding.lost:
+            delay = min(limits.RETRY_FIRST * 2 ** min(holding.failures - 1, 10), limits.RETRY_LAST)
+            self._schedule.retry(holding, clock.now(), delay)
+            self._rescheduled.set()
+
+    async def _wait(self) -> None:
+        # Not straight to the deadline: the loop's clock stands still while the machine sleeps, ours does not.
+        deadline = self._schedule.deadline
+        left = limits.WAKE if deadline is None else min(deadline - clock.now(), limits.WAKE)
+        with anyio.move_on_after(max(left, 0.0)):
+            await self._rescheduled.wait()
+        self._rescheduled = anyio.Event()

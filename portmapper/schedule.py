@@ -1,0 +1,131 @@
+"""When to renew which lease. No I/O: the time and the dice are arguments."""
+
+import heapq
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from portmapper import limits
+
+Jitter = Callable[[], float]
+"""Uniform in [0, 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Time to renew (or, for a lost mapping, to try again)."""
+
+    key: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The lease has ended without a renewal."""
+
+    key: Hashable
+
+
+Due = Renew | Expire
+
+
+def renewal_times(lifetime: float, jitter: Jitter) -> Iterator[float]:
+    """Yield the seconds after the grant at which to try to renew (RFC 6887 section 11.2.1).
+
+    The k-th attempt falls into 1 - 2**-k .. 1 - 2**-k + 2**-(k+2) of the lifetime; RFC 6886's "halfway" is the first.
+    Attempts less than 4 s apart are left out, so a short lease gets one or two. A lease of more than 24 h (section 15),
+    and one without end, is treated as one of 24 h after the other.
+    """
+    span = min(lifetime, limits.SCHEDULED_LIFETIME)
+    start = 0.0
+    while start < lifetime:
+        for offset in _one_series(span, jitter):
+            yield start + offset
+        start += span
+
+
+def _one_series(lifetime: float, jitter: Jitter) -> Iterator[float]:
+    last = float("-inf")
+    for k in count(1):
+        offset = lifetime * (1 - 2**-k + jitter() * 2 ** -(k + 2))
+        if offset - last < limits.MIN_RENEWAL_GAP:
+            return
+        yield offset
+        last = offset
+
+
+@dataclass(slots=True, eq=False)
+class _Plan:
+    """What is scheduled for one key. A newer plan makes the older one's heap entries stale."""
+
+    start: float
+    times: Iterator[float]
+
+
+class RenewalSchedule:
+    """The common schedule of all mappings: one heap; entries that no longer count are skipped when they surface."""
+
+    def __init__(self, jitter: Jitter) -> None:
+        self._jitter = jitter
+        self._heap: list[tuple[float, int, Due, _Plan]] = []
+        self._order = count()
+        self._plans: dict[Hashable, _Plan] = {}
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `due` next; None while nothing is scheduled."""
+        while self._heap and self._stale(self._heap[0]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def add(self, key: Hashable, now: float, lifetime: float) -> None:
+        """Schedule renewals and the end of a lease of `lifetime` seconds that began `now`; replaces an older one.
+
+        A lifetime of infinity is a lease without end.
+        """
+        plan = self._begin(key, now, renewal_times(lifetime, self._jitter))
+        if lifetime != float("inf"):
+            self._push(now + lifetime, Expire(key), plan)
+
+    def retry(self, key: Hashable, now: float, delay: float) -> None:
+        """Schedule one attempt for a mapping that has no lease, `delay` seconds from `now`, give or take a quarter."""
+        spread = 1 + limits.RETRY_JITTER * (2 * self._jitter() - 1)
+        self._begin(key, now, iter((delay * spread,)))
+
+    def discard(self, key: Hashable) -> None:
+        """Forget everything scheduled for `key`."""
+        self._plans.pop(key, None)
+
+    def due(self, now: float) -> list[Due]:
+        """Return what is to be done at `now`, earliest first, and schedule the attempts after those."""
+        actions: list[Due] = []
+        while (deadline := self.deadline) is not None and deadline <= now:
+            _, _, action, plan = heapq.heappop(self._heap)
+            actions.append(action)
+            if isinstance(action, Expire):
+                self.discard(action.key)
+            else:
+                self._push_next(action.key, plan)
+        return actions
+
+    def _begin(self, key: Hashable, now: float, times: Iterator[float]) -> _Plan:
+        plan = self._plans[key] = _Plan(now, times)
+        self._compact()
+        self._push_next(key, plan)
+        return plan
+
+    def _push_next(self, key: Hashable, plan: _Plan) -> None:
+        offset = next(plan.times, None)
+        if offset is not None:
+            self._push(plan.start + offset, Renew(key), plan)
+
+    def _push(self, when: float, action: Due, plan: _Plan) -> None:
+        heapq.heappush(self._heap, (when, next(self._order), action, plan))
+
+    def _stale(self, entry: tuple[float, int, Due, _Plan]) -> bool:
+        return self._plans.get(entry[2].key) is not entry[3]
+
+    def _compact(self) -> None:
+        # Each plan has at most two entries; a caller that refreshes all the time must not grow the heap.
+        if len(self._heap) > 4 * len(self._plans) + 64:
+            self._heap = [entry for entry in self._heap if not self._stale(entry)]
+            heapq.heapify(self._heap)

@@ -1,0 +1,109 @@
+"""Find out which backends a gateway answers to, the best one first, without waiting for the silent ones.
+
+The first step of every backend changes nothing on the gateway. So the steps run side by side, each better one with a
+head start, and only a backend that answered is asked for a mapping: nothing can be left behind by a loser.
+"""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from portmapper import limits
+from portmapper.backend import Backend, BackendOptions
+from portmapper.errors import NoService, PortMapperError
+from portmapper.model import Gateway
+from portmapper.net import clock
+from portmapper.net.tasks import end_tasks
+
+
+class Selection:
+    """The backends that answer, handed out one after the other, as an async context manager.
+
+    `reasons` collects why the others are out of the question. What is not kept is closed on the way out.
+    """
+
+    def __init__(self, backends: Sequence[type[Backend]], gateway: Gateway, key: bytes) -> None:
+        self._backends = tuple(backends)
+        self._gateway = gateway
+        self._key = key
+        self._begin = clock.now()
+        self._opened: dict[str, Backend] = {}
+        self._untried = [backend.name for backend in backends]
+        self._changed = anyio.Event()
+        self._tasks: TaskGroup
+        self.reasons: dict[str, PortMapperError] = {}
+
+    async def __aenter__(self) -> Self:
+        self._tasks = await anyio.create_task_group().__aenter__()
+        for rank, backend in enumerate(self._backends):
+            self._tasks.start_soon(self._probe, rank, backend)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        try:
+            await end_tasks(self._tasks)
+        finally:
+            with anyio.CancelScope(shield=True):
+                for backend in self._opened.values():
+                    await backend.close()
+
+    async def next(self) -> Backend | None:
+        """Return the best backend that answered and was not handed out before; None when there is none left."""
+        while self._untried:
+            for name in self._untried:
+                if name in self._opened:
+                    self._untried.remove(name)
+                    return self._opened[name]
+            await self._changed.wait()
+        return None
+
+    def keep(self, backend: Backend) -> Backend:
+        """Hand `backend` over to the caller, who closes it."""
+        return self._opened.pop(backend.name)
+
+    def reject(self, backend: Backend, reason: PortMapperError) -> None:
+        """Note that `backend` answered, but cannot do it."""
+        self._rule_out(backend.name, reason)
+
+    def failure(self) -> NoService:
+        """Return the error that names each backend's own reason."""
+        tried = {backend.name: self.reasons[backend.name] for backend in self._backends if backend.name in self.reasons}
+        refused = NoService("", reasons=tried).refused
+        text = (
+            f"the gateway {self._gateway} refused to map the port"
+            if refused
+            else f"no port mapping service answered at the gateway {self._gateway}; is UPnP or NAT-PMP switched on there?"
+        )
+        return NoService(text, reasons=tried)
+
+    async def _probe(self, rank: int, backend: type[Backend]) -> None:
+        await self._wait_for_turn(rank)
+        timeout = max(limits.DISCOVERY - (clock.now() - self._begin), 0.0)
+        try:
+            opened = await backend.open(self._gateway, BackendOptions(timeout=timeout, key=self._key))
+        except PortMapperError as reason:
+            self._rule_out(backend.name, reason)
+        else:
+            self._opened[backend.name] = opened
+            self._notify()
+
+    async def _wait_for_turn(self, rank: int) -> None:
+        # Its head start over, or every better one out of the question: whichever comes first.
+        with anyio.move_on_after(rank * limits.HEAD_START):
+            while any(better.name not in self.reasons for better in self._backends[:rank]):
+                await self._changed.wait()
+
+    def _rule_out(self, name: str, reason: PortMapperError) -> None:
+        self.reasons[name] = reason
+        if name in self._untried:
+            self._untried.remove(name)
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()

@@ -1,0 +1,1 @@
+"""UPnP Internet Gateway Device, versions 1 and 2."""
