@@ -65,4 +65,3 @@ class Backend(ABC):
     @abstractmethod
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now."""
-

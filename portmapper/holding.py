@@ -66,6 +66,16 @@ class Holding:
         """Whether it is wanted, but no gateway grants it now."""
         return self.state is MappingState.LOST
 
+    def is_twin_of(self, other: "Holding") -> bool:
+        """Whether both have the same external port on the same gateway, one by TCP and one by UDP."""
+        mine, others = self.lease, other.lease
+        same = (mine.gateway, mine.backend, mine.external.port) == (
+            others.gateway,
+            others.backend,
+            others.external.port,
+        )
+        return same and self.request.protocol != other.request.protocol and not other.lost
+
     def events(self) -> EventStream:
         """Return a new stream that begins with the present state."""
         stream = EventStream()
@@ -104,6 +114,12 @@ class Holding:
         self.state, self.problem = MappingState.CLOSED, problem
         self._remaining = max(self.ends - now, 0.0) if problem else 0.0
         self._tell(Closed(self.lease, problem, self._remaining))
+
+    def detach(self, now: float) -> None:
+        """Note that the mapping is over for us, while its lease stays on the gateway until it ends."""
+        self.state = MappingState.CLOSED
+        self._remaining = max(self.ends - now, 0.0)
+        self._tell(Closed(self.lease, None, self._remaining))
 
     def cut_short(self) -> None:
         """Stop the renewals that are under way."""

@@ -50,7 +50,7 @@ class PortMapper:
     ) -> None:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
-        self._backends = registry.select(backends)
+        self._candidates = registry.select(backends)
         self._key = key or state.new_key()
         self._gateway = gateway_at(gateway) if isinstance(gateway, str) else gateway
         self._engine = RenewalEngine(self._obtain_again, random.random)
@@ -123,9 +123,7 @@ class PortMapper:
         gateway also says yes to removing what is not there. Raises InvalidRequest, NoService.
         """
         self._running()
-        request = MappingRequest(
-            protocol=Protocol.parse(protocol), internal_port=port, external_port=external_port
-        )
+        request = MappingRequest(protocol=Protocol.parse(protocol), internal_port=port, external_port=external_port)
         removed: list[str] = []
         async with self._select() as selection:
             while (backend := await selection.next()) is not None:
@@ -161,6 +159,13 @@ class PortMapper:
         self._engine.forget(holding)
         with anyio.CancelScope(shield=True):
             await _give_back(holding)
+        await self._engine.heal_twins(holding)
+
+    def detach(self, holding: Holding) -> None:
+        """Serve Mapping.detach."""
+        self._mappings.pop(holding, None)
+        self._engine.forget(holding)
+        holding.detach(clock.now())
 
     async def _obtain(self, request: MappingRequest) -> tuple[Backend, Lease]:
         async with self._select() as selection:
@@ -194,7 +199,7 @@ class PortMapper:
         return self._trusted[0]
 
     def _select(self) -> Selection:
-        return Selection(self._backends, self.gateway, self._key)
+        return Selection(self._candidates, self.gateway, self._key)
 
     def _running(self) -> TaskGroup:
         if self._tasks is None:
@@ -256,6 +261,4 @@ async def open_mapping(
 ) -> AsyncIterator[Mapping]:
     """Open one port for the time of an ``async with`` block. Arguments and errors are those of PortMapper and its map."""
     async with PortMapper(gateway=gateway, backends=backends) as mapper:
-        yield await mapper.map(
-            port, protocol, external_port=external_port, lifetime=lifetime, description=description
-        )
+        yield await mapper.map(port, protocol, external_port=external_port, lifetime=lifetime, description=description)

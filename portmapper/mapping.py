@@ -28,6 +28,10 @@ class Owner(Interface):
         """Give the lease back and forget it."""
         ...
 
+    def detach(self, holding: Holding) -> None:
+        """Forget it without giving the lease back."""
+        ...
+
 
 class Mapping:
     """A port that is wanted open, and what the gateway grants for it from moment to moment.
@@ -102,6 +106,11 @@ class Mapping:
         """Release the lease, within 2 s. Never raises for what a gateway does: the Closed event tells."""
         if self.state is not MappingState.CLOSED:
             await self._owner.release(self._holding)
+
+    def detach(self) -> None:
+        """Renew no more and leave the lease on the gateway until it ends by itself; one without end stays for good."""
+        if self.state is not MappingState.CLOSED:
+            self._owner.detach(self._holding)
 
     def events(self) -> EventStream:
         """Return a new stream of events: the present state first, Closed last."""

@@ -149,9 +149,10 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The mapping is over. `error` says why its last lease could not be released, None if it was.
+    """The mapping is over. `error` says why its last lease could not be released.
 
-    `remaining` is how many seconds such a lease still stands on the gateway, infinity for one without end.
+    `remaining` is how many seconds a lease that was not released still stands on the gateway, infinity for one
+    without end; 0 when nothing is left there.
     """
 
     lease: Lease

@@ -1,6 +1,7 @@
 """Keep what is held: one task, one schedule, for all mappings of a mapper."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import inf
 
 import anyio
@@ -26,16 +27,19 @@ class RenewalEngine:
         self._schedule = RenewalSchedule(jitter)
         self._in_flight = anyio.CapacityLimiter(limits.IN_FLIGHT)
         self._rescheduled = anyio.Event()
+        self._held: dict[Holding, None] = {}  # in the order in which the gateway made them
 
     def hold(self, holding: Holding, granted: float) -> None:
         """Renew `holding`'s lease from now on; it began at `granted`."""
         lifetime = inf if holding.lease.permanent else holding.lease.lifetime
         holding.ends = granted + lifetime
+        self._held.setdefault(holding)
         self._schedule.add(holding, granted, lifetime)
         self._rescheduled.set()
 
     def forget(self, holding: Holding) -> None:
         """Renew it no more, and stop what is under way."""
+        self._held.pop(holding, None)
         self._schedule.discard(holding)
         holding.cut_short()
 
@@ -49,12 +53,44 @@ class RenewalEngine:
                     raise TypeError(f"{holding!r} is scheduled")
                 if isinstance(action, Expire):
                     holding.lose()
+                    self._held.pop(holding, None)
                     self._schedule.retry(holding, clock.now(), 0.0)
                 elif not holding.turn.locked():
                     tasks.start_soon(self._attempt, holding)
 
     async def refresh(self, holding: Holding) -> None:
         """Renew now. Raises PortMapperError; a lease that is held then stands."""
+        failure: PortMapperError | None = None
+        for one in self._with_twins(holding):
+            try:
+                await self._renew(one)
+            except PortMapperError as problem:
+                if one is holding:
+                    failure = problem
+        if failure is not None:
+            raise failure
+
+    async def heal_twins(self, holding: Holding) -> None:
+        """Renew the twins of a mapping that was released."""
+        for twin in self._with_twins(holding)[1:]:
+            with suppress(PortMapperError):  # noted; its own schedule goes on
+                await self._renew(twin)
+
+    def _with_twins(self, holding: Holding) -> list[Holding]:
+        """Return `holding` and the mappings of its external port by other protocols, in the order they were made.
+
+        miniupnpd 2.3.1 on nftables finds filter rules by their port alone: renewing the TCP mapping replaces the
+        newest rule, be it that of UDP, and the other way round. Renewed one after the other in the order they were
+        made, each has its rule again. That costs nothing: it counts as the others' own renewal.
+        """
+        twins = [one for one in self._held if holding.is_twin_of(one) and not one.turn.locked()]
+        return (
+            [one for one in self._held if one is holding or one in twins]
+            if holding in self._held
+            else [holding, *twins]
+        )
+
+    async def _renew(self, holding: Holding) -> None:
         async with self._in_flight, holding.turn:
             if holding.closed:
                 raise MapperClosed(f"the mapping of {holding.request} is closed")

@@ -17,6 +17,7 @@ from portmapper.errors import NoService, PortMapperError
 from portmapper.model import Gateway
 from portmapper.net import clock
 from portmapper.net.tasks import end_tasks
+from portmapper.registry import Candidate
 
 
 class Selection:
@@ -25,21 +26,21 @@ class Selection:
     `reasons` collects why the others are out of the question. What is not kept is closed on the way out.
     """
 
-    def __init__(self, backends: Sequence[type[Backend]], gateway: Gateway, key: bytes) -> None:
-        self._backends = tuple(backends)
+    def __init__(self, candidates: Sequence[Candidate], gateway: Gateway, key: bytes) -> None:
+        self._candidates = tuple(candidates)
         self._gateway = gateway
         self._key = key
         self._begin = clock.now()
         self._opened: dict[str, Backend] = {}
-        self._untried = [backend.name for backend in backends]
+        self._untried = [candidate.name for candidate in candidates]
         self._changed = anyio.Event()
         self._tasks: TaskGroup
         self.reasons: dict[str, PortMapperError] = {}
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()
-        for rank, backend in enumerate(self._backends):
-            self._tasks.start_soon(self._probe, rank, backend)
+        for rank, candidate in enumerate(self._candidates):
+            self._tasks.start_soon(self._probe, rank, candidate)
         return self
 
     async def __aexit__(
@@ -72,7 +73,7 @@ class Selection:
 
     def failure(self) -> NoService:
         """Return the error that names each backend's own reason."""
-        tried = {backend.name: self.reasons[backend.name] for backend in self._backends if backend.name in self.reasons}
+        tried = {one.name: self.reasons[one.name] for one in self._candidates if one.name in self.reasons}
         refused = NoService("", reasons=tried).refused
         text = (
             f"the gateway {self._gateway} refused to map the port"
@@ -81,21 +82,21 @@ class Selection:
         )
         return NoService(text, reasons=tried)
 
-    async def _probe(self, rank: int, backend: type[Backend]) -> None:
+    async def _probe(self, rank: int, candidate: Candidate) -> None:
         await self._wait_for_turn(rank)
         timeout = max(limits.DISCOVERY - (clock.now() - self._begin), 0.0)
         try:
-            opened = await backend.open(self._gateway, BackendOptions(timeout=timeout, key=self._key))
+            opened = await candidate.load().open(self._gateway, BackendOptions(timeout=timeout, key=self._key))
         except PortMapperError as reason:
-            self._rule_out(backend.name, reason)
+            self._rule_out(candidate.name, reason)
         else:
-            self._opened[backend.name] = opened
+            self._opened[candidate.name] = opened
             self._notify()
 
     async def _wait_for_turn(self, rank: int) -> None:
         # Its head start over, or every better one out of the question: whichever comes first.
         with anyio.move_on_after(rank * limits.HEAD_START):
-            while any(better.name not in self.reasons for better in self._backends[:rank]):
+            while any(better.name not in self.reasons for better in self._candidates[:rank]):
                 await self._changed.wait()
 
     def _rule_out(self, name: str, reason: PortMapperError) -> None:

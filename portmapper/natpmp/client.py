@@ -58,9 +58,7 @@ class NatPmpClient:
         return _checked(reply, self._gateway)
 
 
-def _match(
-    data: bytes, opcode: int, match: Callable[[wire.Response], R | None]
-) -> R | _Refusal | None:
+def _match(data: bytes, opcode: int, match: Callable[[wire.Response], R | None]) -> R | _Refusal | None:
     try:
         response = wire.decode_response(data)
     except ProtocolError:
@@ -98,5 +96,3 @@ def refusal(code: int) -> RequestRefused:
     except ValueError:
         return RequestRefused(f"the gateway answered with the unknown result {code}", code=code, name=f"RESULT_{code}")
     return RequestRefused(f"{_MEANING.get(result, 'refused')} ({result.name})", code=code, name=result.name)
-
-

@@ -130,9 +130,7 @@ def decode_request(data: bytes) -> Request:
     if opcode not in _PROTOCOLS or len(data) < _MAP_REQUEST.size:
         raise ProtocolError(f"not a NAT-PMP request: opcode {opcode} in {len(data)} bytes")
     _, _, _, internal, external, lifetime = _MAP_REQUEST.unpack_from(data)
-    return MapRequest(
-        protocol=_PROTOCOLS[opcode], internal_port=internal, external_port=external, lifetime=lifetime
-    )
+    return MapRequest(protocol=_PROTOCOLS[opcode], internal_port=internal, external_port=external, lifetime=lifetime)
 
 
 def decode_response(data: bytes) -> Response:

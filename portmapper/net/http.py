@@ -36,7 +36,9 @@ async def _exchange(method: str, url: str, headers: Mapping[str, str], body: byt
             return await _ask(method, url, headers, body, limit)
     except TimeoutError as error:
         seconds = limits.HTTP_EXCHANGE
-        raise GatewayTimeout(f"{safe_text(url)} did not answer within {seconds:g} s", sent=1, seconds=seconds) from error
+        raise GatewayTimeout(
+            f"{safe_text(url)} did not answer within {seconds:g} s", sent=1, seconds=seconds
+        ) from error
     except httpx.HTTPError as error:
         raise _translated(url, error) from error
 

@@ -86,7 +86,9 @@ class PortControl:
         return entry is not None
 
 
-def _natpmp_response(request: natpmp.MapRequest, epoch: int, result: int, port: int, lifetime: int) -> natpmp.MapResponse:
+def _natpmp_response(
+    request: natpmp.MapRequest, epoch: int, result: int, port: int, lifetime: int
+) -> natpmp.MapResponse:
     return natpmp.MapResponse(
         protocol=request.protocol,
         result=result,

@@ -9,7 +9,6 @@ from portmapper.model import Lease, MappingRequest
 _CONFLICT = {718, 729}
 _SAME_PORT = 724
 _ONLY_PERMANENT = 725
-_NOT_THERE = {401, 402, 501, 602}  # the action itself, whatever the device calls it
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,28 +17,36 @@ class Attempt:
 
     external_port: int
     lifetime: int
-    any_port: bool
+    any_port: bool = False
 
 
-def first_attempt(request: MappingRequest, *, version: int, renew: Lease | None) -> Attempt:
-    """Return what to ask first: version 2 may choose the port; a renewal repeats what was granted."""
+def first_attempt(request: MappingRequest, *, renew: Lease | None) -> Attempt:
+    """Return what to ask first. A renewal repeats what was granted.
+
+    AddPortMapping on version 2 devices too: it tells "not authorised" from "taken", where AddAnyPortMapping (of
+    miniupnpd 2.3.1) says that all ports are in use.
+    """
     lifetime = min(request.lifetime, limits.UPNP_LIFETIME)
     if renew is not None:
-        return Attempt(renew.external.port, 0 if renew.permanent else lifetime, any_port=False)
+        return Attempt(renew.external.port, 0 if renew.permanent else lifetime)
     # Port 0 would be a wildcard: all ports (WANIPConnection:2 section 2.3.18).
-    port = request.external_port or request.internal_port
-    return Attempt(port, lifetime, any_port=version > 1)
+    return Attempt(request.external_port or request.internal_port, lifetime)
 
 
-def next_attempt(attempt: Attempt, code: int, request: MappingRequest, ports: Iterator[int]) -> Attempt | None:
-    """Return what to ask after the device said no with `code`; None when there is nothing left to try."""
-    if attempt.any_port and code in _NOT_THERE:
-        return replace(attempt, any_port=False)
+def next_attempt(
+    attempt: Attempt, code: int, request: MappingRequest, *, version: int, ports: Iterator[int]
+) -> Attempt | None:
+    """Return what to ask after the device said no with `code`; None when there is nothing left to try.
+
+    After a conflict a version 2 device is asked to choose, any other is offered one of `ports` after the other.
+    """
     if code == _ONLY_PERMANENT and attempt.lifetime:
         return replace(attempt, lifetime=0)
     if code == _SAME_PORT and attempt.external_port != request.internal_port:
-        return replace(attempt, external_port=request.internal_port)
-    if code in _CONFLICT:
+        return replace(attempt, external_port=request.internal_port, any_port=False)
+    if code in _CONFLICT and version > 1 and not attempt.any_port:
+        return replace(attempt, any_port=True)
+    if code in _CONFLICT or attempt.any_port:
         port = next(ports, None)
-        return replace(attempt, external_port=port) if port is not None else None
+        return None if port is None else replace(attempt, external_port=port, any_port=False)
     return None

@@ -36,14 +36,14 @@ class UpnpBackend(Backend):
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Add the mapping, step by step in the forms that devices accept; adding it again extends it."""
-        attempt = first_attempt(request, version=self._client.service.version, renew=renew)
-        ports = iter(()) if renew else _other_ports()
+        version = self._client.service.version
+        attempt, ports = first_attempt(request, renew=renew), _other_ports()
         while True:
             try:
                 port = await self._add(attempt, request)
             except Fault as fault:
-                following = next_attempt(attempt, fault.code, request, ports)
-                if following is None:
+                following = next_attempt(attempt, fault.code, request, version=version, ports=ports)
+                if following is None or renew is not None:
                     raise
                 attempt = following
             else:

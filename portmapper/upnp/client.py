@@ -97,7 +97,9 @@ class _Search:
         # A host without a multicast route still reaches its gateway, and the other way round.
         try:
             for target in ssdp.TARGETS:
-                self._socket.send(ssdp.encode_search(target, host=f"{address}:{port}", max_wait=max_wait), address, port)
+                self._socket.send(
+                    ssdp.encode_search(target, host=f"{address}:{port}", max_wait=max_wait), address, port
+                )
         except GatewayUnreachable as error:
             return error
         return None

@@ -1,7 +1,7 @@
 """Find the services that map ports in a device description (UDA 1.1 clause 2.3). No I/O."""
 
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element  # noqa: S405 - a type; the parser is defused
+from xml.etree.ElementTree import Element
 
 from portmapper.errors import ProtocolError
 from portmapper.model import IPAddress

@@ -1,0 +1,45 @@
+# `make run` shows the main job, `make test` runs every check; both set up all they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run test check setup router-packages clean
+
+help:
+	@echo "make run    install into $(VENV) and open a port through a simulated gateway"
+	@echo "make test   install what the tests need and run all checks and tests"
+	@echo "make check  only the linters, type checkers and layer contracts"
+
+run: $(VENV)/.installed
+	@$(BIN)/python examples/open_a_port.py
+
+test: check router-packages
+	$(BIN)/python -m pytest $(TESTS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+setup: $(VENV)/.installed-dev
+
+# The tests against a real router need root and these packages; without them they say so and skip (never under CI).
+router-packages:
+	@sh tests/router/install_packages.sh
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

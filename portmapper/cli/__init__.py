@@ -1,0 +1,5 @@
+"""The command."""
+
+from portmapper.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,162 @@
+"""The commands."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+from anyio.abc import TaskGroup
+
+from portmapper import __version__, limits
+from portmapper.cli.output import Output, progress
+from portmapper.cli.ports import parse_port
+from portmapper.cli.settings import Settings, settings_of, with_settings
+from portmapper.cli.signals import Session, run_until_signal
+from portmapper.errors import InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
+from portmapper.gateway.detect import default_gateways
+from portmapper.mapper import PortMapper
+from portmapper.mapping import Mapping
+from portmapper.model import MappingRequest
+
+EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED = 1, 2, 3, 4, 5
+
+_EXIT_CODES = """\b
+Exit codes:
+  0        done
+  1        something else went wrong
+  2        the command line makes no sense
+  3        no gateway was found
+  4        no port mapping service answered
+  5        the gateway refused
+  128 + n  ended by signal n, after a clean release
+"""
+
+
+@click.group(epilog=_EXIT_CODES)
+@click.version_option(__version__, prog_name="portmapper")
+def app() -> None:
+    """Open a port on the router by PCP, NAT-PMP or UPnP, keep it open, and close it on the way out."""
+
+
+@app.command("map")
+@click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/tcp|/udp]...")
+@click.option("--lifetime", type=int, default=limits.DEFAULT_LIFETIME, show_default=True, help="Seconds to ask for.")
+@click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
+@with_settings
+def map_command(ports: tuple[str, ...], lifetime: int, once: bool, **options: Any) -> int:
+    """Open ports until interrupted (Ctrl-C, SIGTERM or SIGHUP).
+
+    \b
+    portmapper map 8080              TCP port 8080
+    portmapper map 8080:80 5000/udp  two ports; 80 is the wished-for external port of the first
+    portmapper map 8080 --json       for programs
+    """
+    requests = [parse_port(text, lifetime=lifetime) for text in ports]
+    settings = settings_of(options)
+    return _run(partial(_map_once if once else _map_and_hold, requests, settings))
+
+
+@app.command("unmap")
+@click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/tcp|/udp]...")
+@with_settings
+def unmap_command(ports: tuple[str, ...], **options: Any) -> int:
+    """Close ports that an earlier run left open (map --once, or a crash)."""
+    requests = [parse_port(text, lifetime=limits.DEFAULT_LIFETIME) for text in ports]
+    return _run(partial(_unmap, requests, settings_of(options)))
+
+
+@app.command("address")
+@with_settings
+def address_command(**options: Any) -> int:
+    """Print the gateway's external address."""
+    return _run(partial(_address, settings_of(options)))
+
+
+@app.command("gateway")
+@with_settings
+def gateway_command(**options: Any) -> int:
+    """Print the gateways of the default routes, best first."""
+    settings = settings_of(options)
+    for gateway in (settings.gateway,) if settings.gateway else default_gateways():
+        settings.output.gateway(gateway)
+    return 0
+
+
+async def _map_and_hold(requests: Sequence[MappingRequest], settings: Settings, tasks: TaskGroup) -> None:
+    async with settings.open_mapper(tasks) as mapper:
+        for mapping in await _map_all(requests, mapper):
+            tasks.start_soon(_follow, mapping, settings.output)
+        await anyio.sleep_forever()
+
+
+async def _map_once(requests: Sequence[MappingRequest], settings: Settings, tasks: TaskGroup) -> None:
+    async with settings.open_mapper(tasks) as mapper:
+        for mapping in await _map_all(requests, mapper):
+            settings.output.event(await anext(mapping.events()))
+            mapping.detach()
+
+
+async def _map_all(requests: Sequence[MappingRequest], mapper: PortMapper) -> list[Mapping]:
+    async with progress(f"Asking {mapper.gateway} to open {', '.join(str(request) for request in requests)} ..."):
+        return [
+            await mapper.map(
+                request.internal_port,
+                request.protocol,
+                external_port=request.external_port,
+                lifetime=request.lifetime,
+                description=request.description,
+            )
+            for request in requests
+        ]
+
+
+async def _follow(mapping: Mapping, output: Output) -> None:
+    async for event in mapping.events():
+        output.event(event)
+
+
+async def _unmap(requests: Sequence[MappingRequest], settings: Settings, tasks: TaskGroup) -> None:
+    async with settings.open_mapper(tasks) as mapper, progress(f"Asking {mapper.gateway} ..."):
+        for request in requests:
+            port, protocol = request.internal_port, request.protocol
+            removed = await mapper.unmap(port, protocol, external_port=request.external_port)
+            settings.output.unmapped(port, protocol, removed, mapper.gateway)
+
+
+async def _address(settings: Settings, tasks: TaskGroup) -> None:
+    async with settings.open_mapper(tasks) as mapper:
+        async with progress(f"Asking {mapper.gateway} ..."):
+            address = await mapper.external_address()
+        settings.output.address(address, mapper.gateway)
+
+
+def _run(session: Session) -> int:
+    return anyio.run(run_until_signal, session)
+
+
+def exit_code(error: PortMapperError) -> int:
+    """Return the exit code that an error stands for."""
+    if isinstance(error, (InvalidRequest, UnknownBackend)):
+        return EXIT_USAGE
+    if isinstance(error, NoGateway):
+        return EXIT_NO_GATEWAY
+    if isinstance(error, NoService):
+        return EXIT_REFUSED if error.refused else EXIT_NO_SERVICE
+    return EXIT_OTHER
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit the process."""
+    logging.getLogger("portmapper").addHandler(logging.NullHandler())  # the command says it in its own words
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(app.main(args=words, prog_name="portmapper", standalone_mode=False))
+    except click.ClickException as error:
+        click.echo(f"portmapper: {error.format_message()}", err=True)
+        sys.exit(EXIT_USAGE)
+    except PortMapperError as error:
+        Output(as_json="--json" in words).error(error)
+        sys.exit(exit_code(error))

@@ -1,0 +1,179 @@
+"""What the command says: sentences for people, one JSON object a line for programs."""
+
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from portmapper.errors import NoService, PortMapperError
+from portmapper.model import (
+    Changed,
+    Closed,
+    Endpoint,
+    Event,
+    Gateway,
+    IPAddress,
+    Lease,
+    Lost,
+    Mapped,
+    Reachability,
+    reachability,
+)
+
+Json = dict[str, Any]
+
+_PATIENCE = 0.7  # shorter waits need no word
+_WARNINGS = {
+    Reachability.DOUBLE_NAT: "is a private address: another router stands between this gateway and the Internet",
+    Reachability.CGNAT: "is shared by your provider (carrier-grade NAT): peers on the Internet cannot reach it",
+}
+
+
+class Output:
+    """Writes results to standard output, complaints and progress to standard error."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def event(self, event: Event) -> None:
+        """Tell what happened to a mapping."""
+        self._write(event_json(event), event_lines(event))
+
+    def address(self, address: IPAddress | None, gateway: Gateway) -> None:
+        """Tell the external address."""
+        facts = {"address": _text(address), "reachability": reachability(address), "gateway": str(gateway)}
+        shown = str(address) if address else f"the gateway {gateway} has no external address now"
+        self._write({"event": "address", **facts}, [shown, *_warnings(address)])
+
+    def gateway(self, gateway: Gateway) -> None:
+        """Tell a gateway."""
+        facts = {"address": str(gateway), "source": str(gateway.source), "interface": gateway.interface}
+        through = f" through {gateway.interface}" if gateway.interface else ""
+        self._write({"event": "gateway", **facts}, [f"{gateway}{through}, from {gateway.source}"])
+
+    def unmapped(self, port: int, protocol: str, backends: Iterable[str], gateway: Gateway) -> None:
+        """Tell which backends removed a mapping."""
+        names = list(backends)
+        facts = {"protocol": protocol, "internal": {"port": port}, "backends": names, "gateway": str(gateway)}
+        text = f"{port}/{protocol} is no longer mapped at {gateway} (confirmed by {', '.join(names)})"
+        self._write({"event": "unmapped", **facts}, [text])
+
+    def error(self, error: PortMapperError) -> None:
+        """Tell why it did not work, in one line if there is one reason."""
+        if self._as_json:
+            self._print(json.dumps(error_json(error)))
+        print(f"portmapper: {error}", file=sys.stderr)  # noqa: T201
+
+    def _write(self, facts: Json, lines: Iterable[str]) -> None:
+        if self._as_json:
+            self._print(json.dumps(facts))
+        else:
+            self._print("\n".join(lines))
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, flush=True)  # noqa: T201
+        except BrokenPipeError:
+            # Nobody reads any more: leave as if told to, releasing what is open.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            signal.raise_signal(signal.SIGTERM)
+
+
+def event_json(event: Event) -> Json:
+    """Return the object for an event; its keys are part of the public interface."""
+    facts: Json = {"event": type(event).__name__.lower(), **_lease_json(event.lease)}
+    if isinstance(event, Changed):
+        facts["previous"] = _endpoint_json(event.old.external)
+    if isinstance(event, Lost):
+        facts["reason"] = str(event.reason)
+    if isinstance(event, Closed):
+        facts["released"] = event.remaining == 0
+        facts["remaining"] = None if math.isinf(event.remaining) else round(event.remaining)
+        facts["reason"] = str(event.error) if event.error else None
+    return facts
+
+
+def error_json(error: PortMapperError) -> Json:
+    """Return the object for an error."""
+    facts: Json = {"event": "error", "error": type(error).__name__, "message": str(error)}
+    if isinstance(error, NoService):
+        facts["message"] = error.args[0]
+        facts["reasons"] = {name: str(reason) for name, reason in error.reasons.items()}
+    return facts
+
+
+def event_lines(event: Event) -> list[str]:
+    """Return the sentences for an event."""
+    lease = event.lease
+    what, where = f"{lease.internal}/{lease.request.protocol}", str(lease.external)
+    if isinstance(event, Mapped):
+        terms = "without end" if lease.permanent else f"for {lease.lifetime} s"
+        line = f"{what} is open at {where} ({lease.backend} on {lease.gateway}, {terms})"
+        return [line, *_warnings(lease.external.address)]
+    if isinstance(event, Changed):
+        return [f"{what} has moved from {event.old.external} to {where}", *_warnings(lease.external.address)]
+    if isinstance(event, Lost):
+        return [f"{what} is lost: {event.reason}; trying to get it back"]
+    if isinstance(event, Closed):
+        return [_closed_line(event, what, where)]
+    return [f"{what} is renewed at {where} for {lease.lifetime} s"]
+
+
+def _closed_line(event: Closed, what: str, where: str) -> str:
+    if event.remaining == 0:
+        return f"{what} is closed at {where}"
+    until = "for good: the gateway knows no end" if math.isinf(event.remaining) else f"for {event.remaining:.0f} s"
+    return f"{what} stays open at {where} {until}" + (f" ({event.error})" if event.error else "")
+
+
+def _warnings(address: IPAddress | None) -> list[str]:
+    warning = _WARNINGS.get(reachability(address))
+    return [f"warning: {address} {warning}"] if warning else []
+
+
+def _lease_json(lease: Lease) -> Json:
+    return {
+        "protocol": lease.request.protocol,
+        "internal": _endpoint_json(lease.internal),
+        "external": _endpoint_json(lease.external),
+        "lifetime": lease.lifetime,
+        "backend": lease.backend,
+        "gateway": str(lease.gateway),
+        "reachability": reachability(lease.external.address),
+    }
+
+
+def _endpoint_json(endpoint: Endpoint) -> Json:
+    return {"address": _text(endpoint.address), "port": endpoint.port}
+
+
+def _text(address: IPAddress | None) -> str | None:
+    return str(address) if address else None
+
+
+@asynccontextmanager
+async def progress(text: str) -> AsyncIterator[None]:
+    """Show on a terminal what is being waited for, if it takes long enough to wonder."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_show, text)
+        try:
+            yield
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+async def _show(text: str) -> None:
+    await anyio.sleep(_PATIENCE)
+    from rich.console import Console  # noqa: PLC0415 - 80 ms that most calls need not spend
+
+    with Console(stderr=True).status(text):
+        await anyio.sleep_forever()

@@ -1,0 +1,86 @@
+"""The options that all commands share, and the mapper they lead to."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import click
+from anyio.abc import TaskGroup, TaskStatus
+
+from portmapper import registry, state
+from portmapper.cli.output import Output
+from portmapper.gateway.detect import gateway_at
+from portmapper.mapper import PortMapper
+from portmapper.model import Gateway
+from portmapper.testing import SimulatedGateway
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the shared options say."""
+
+    gateway: Gateway | None
+    backends: tuple[str, ...] | None
+    simulate: bool
+    output: Output
+
+    @asynccontextmanager
+    async def open_mapper(self, tasks: TaskGroup) -> AsyncIterator[PortMapper]:
+        """Open a mapper on the gateway that was named, the simulated one, or that of the default route.
+
+        The simulated one runs in `tasks`: it has to outlive a cancellation here, to see its mappings released.
+        """
+        if not self.simulate:
+            key = state.load_key(_state_folder())
+            async with PortMapper(gateway=self.gateway, backends=self.backends, key=key) as mapper:
+                yield mapper
+            return
+        stop = anyio.Event()
+        gateway: Gateway = await tasks.start(_simulate, stop)
+        try:
+            async with PortMapper(gateway=gateway, backends=self.backends) as mapper:
+                yield mapper
+        finally:
+            stop.set()
+
+
+async def _simulate(stop: anyio.Event, *, task_status: TaskStatus[Gateway] = anyio.TASK_STATUS_IGNORED) -> None:
+    async with SimulatedGateway() as simulated:
+        task_status.started(simulated.gateway)
+        await stop.wait()
+
+
+def with_settings(command: F) -> F:
+    """Add the shared options to a command; `settings_of` makes Settings of what they say."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line."),
+        click.option("--simulate", is_flag=True, help="Use a simulated gateway on the loopback interface."),
+        click.option("--backend", "backends", multiple=True, metavar="NAME", help="pcp, natpmp or upnp; repeatable."),
+        click.option("--gateway", metavar="ADDRESS", help="The router to ask; by default that of the default route."),
+    ):
+        command = option(command)
+    return command
+
+
+def settings_of(options: dict[str, Any]) -> Settings:
+    """Return the settings in the options of a command. Raises InvalidRequest, UnknownBackend, NoGateway."""
+    backends = tuple(options["backends"]) or None
+    registry.select(backends)
+    gateway = options["gateway"]
+    return Settings(
+        gateway=None if gateway is None else gateway_at(gateway),
+        backends=backends,
+        simulate=options["simulate"],
+        output=Output(as_json=options["as_json"]),
+    )
+
+
+def _state_folder() -> Path:
+    override = os.environ.get("PORTMAPPER_STATE")
+    return Path(override) if override else state.default_folder()

@@ -1,0 +1,51 @@
+"""What holds for every test: both event loops, nothing blocks, nothing is left behind, nothing leaves this machine."""
+
+import gc
+import os
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from tests import sockets
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run each async test on both."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """Fail a test in which the library makes a blocking call while an event loop runs."""
+    with blockbuster_ctx("portmapper"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Fail a test after which a thread or a file descriptor survives."""
+    threads, descriptors = set(threading.enumerate()), _descriptors()
+    yield
+    gc.collect()
+    assert set(threading.enumerate()) <= threads
+    left = {number: _target(number) for number in _descriptors() - descriptors}
+    assert not left
+
+
+def _descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd")) if sys.platform == "linux" else set()
+
+
+def _target(number: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return "gone"
+
+
+sockets.install()

@@ -1,0 +1,345 @@
+"""A real router in network namespaces: LAN host - router (miniupnpd, nftables NAT) - WAN host.
+
+    NAME-lan 192.168.77.10  --  192.168.77.1 NAME-rtr 8.8.4.1  --  8.8.4.2 NAME-wan
+
+miniupnpd refuses to map behind a private or documentation address, so the WAN side uses a public one; nothing leaves the
+namespaces. A mapping is proved by a packet from the WAN host that a server on the LAN host answers, never by a table.
+"""
+
+import ctypes
+import itertools
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from tests.sockets import LabSocket
+
+LAN_ADDRESS, GATEWAY, EXTERNAL, WAN_ADDRESS = "192.168.77.10", "192.168.77.1", "8.8.4.1", "8.8.4.2"
+TOKEN = b"portmapper was here"
+PREFIX = "pmt"
+NEEDED = ("miniupnpd", "nft", "ip")
+
+_CLONE_NEWNET = 0x40000000
+_counter = itertools.count()
+
+_FIREWALL = """
+table inet filter {
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    jump miniupnpd
+    iifname "lan0" accept
+  }
+  chain miniupnpd {
+  }
+  chain prerouting {
+    type nat hook prerouting priority -100;
+    jump prerouting_miniupnpd
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100;
+    jump postrouting_miniupnpd
+    oifname "wan0" masquerade
+  }
+  chain prerouting_miniupnpd {
+  }
+  chain postrouting_miniupnpd {
+  }
+}
+"""
+
+_CONFIG = """
+ext_ifname=wan0
+listening_ip=lan0
+enable_natpmp={natpmp}
+enable_upnp={upnp}
+min_lifetime={min_lifetime}
+max_lifetime=86400
+secure_mode=yes
+http_port=0
+uuid=00000000-0000-0000-0000-00000000ab1e
+lease_file={folder}/leases
+upnp_table_name=filter
+upnp_nat_table_name=filter
+upnp_forward_chain=miniupnpd
+upnp_nat_chain=prerouting_miniupnpd
+upnp_nat_postrouting_chain=postrouting_miniupnpd
+{extra}
+allow 1024-65535 192.168.77.0/24 1024-65535
+deny 0-65535 0.0.0.0/0 0-65535
+"""
+
+
+def missing() -> str | None:
+    """Return what the router tests lack on this machine, None if nothing."""
+    if sys.platform != "linux":
+        return "Linux"
+    if os.geteuid() != 0:
+        return "root"
+    absent = [program for program in NEEDED if shutil.which(program) is None]
+    return f"the programs {', '.join(absent)} (make router-packages)" if absent else None
+
+
+def sweep() -> None:
+    """Remove namespaces that a killed test run left behind."""
+    for line in _output("ip", "netns", "list").splitlines():
+        name = line.split()[0]
+        owner = name.removeprefix(PREFIX).partition("x")[0]
+        if name.startswith(PREFIX) and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            _call("ip", "netns", "del", name)
+
+
+class Lab:
+    """The namespaces and the router daemon; a context manager that removes them in every case."""
+
+    def __init__(
+        self, folder: Path, *, natpmp: bool = True, upnp: bool = True, min_lifetime: int = 120, extra: str = ""
+    ) -> None:
+        name = f"{PREFIX}{os.getpid()}x{next(_counter)}"
+        self.lan, self.router, self.wan = f"{name}l", f"{name}r", f"{name}w"
+        self._folder = folder
+        self._config = _CONFIG.format(
+            natpmp=_yes(natpmp), upnp=_yes(upnp), min_lifetime=min_lifetime, folder=folder, extra=extra
+        )
+        self._pid_file = folder / "miniupnpd.pid"
+
+    def __enter__(self) -> Self:
+        try:
+            self._make_network()
+            self.start_daemon()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+    def start_daemon(self) -> None:
+        """Start miniupnpd, which returns when it serves.
+
+        Without -d: writing its debugging log slows it down, and a search for a free port logs every port.
+        """
+        config = self._folder / "miniupnpd.conf"
+        config.write_text(self._config)
+        (self._folder / "leases").touch()
+        _call(*_inside(self.router), "miniupnpd", "-f", str(config), "-P", str(self._pid_file))
+        deadline = time.monotonic() + 5
+        while not (self._pid_file.exists() and self._pid_file.read_text().strip()):
+            if time.monotonic() > deadline:
+                raise RuntimeError("miniupnpd did not start")
+            time.sleep(0.01)
+
+    def stop_daemon(self) -> None:
+        """Stop miniupnpd; its rules stay, as those of a crashed one do."""
+        if not self._pid_file.exists():
+            return
+        process = Path("/proc") / self._pid_file.read_text().strip()
+        self._pid_file.unlink()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.kill(int(process.name), number)
+            deadline = time.monotonic() + 2
+            while process.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+    def remove(self) -> None:
+        """Take everything down; twice is fine."""
+        self.stop_daemon()
+        for namespace in (self.lan, self.router, self.wan):
+            subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL, check=False)
+
+    def firewall(self, rules: str) -> None:
+        """Load nftables rules into the router."""
+        subprocess.run([*_inside(self.router), "nft", "-f", "-"], input=rules.encode(), check=True)
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line that runs portmapper on the LAN host."""
+        return [*_inside(self.lan), sys.executable, "-W", "error", "-m", "portmapper", *arguments]
+
+    def run(self, *arguments: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+        """Run portmapper on the LAN host to its end."""
+        command = self.command(*arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=self._environment())
+
+    @contextmanager
+    def running(self, *arguments: str) -> Iterator["Running"]:
+        """Run ``portmapper map --json`` on the LAN host in the background."""
+        process = subprocess.Popen(
+            self.command(*arguments, "--json"), stdout=subprocess.PIPE, text=True, env=self._environment()
+        )
+        running = Running(process)
+        try:
+            yield running
+        finally:
+            running.kill()
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PORTMAPPER_STATE": str(self._folder / "state")}
+
+    def socket(self, namespace: str, kind: socket.SocketKind) -> socket.socket:
+        """Return a socket that lives in `namespace`."""
+        return _in_namespace(namespace, lambda: LabSocket(socket.AF_INET, kind))
+
+    def reach_tcp(self, port: int, timeout: float = 1.0) -> bytes | None:
+        """Connect from the WAN host to the router's external address; return what the server says."""
+        with self.socket(self.wan, socket.SOCK_STREAM) as sock:
+            sock.settimeout(timeout)
+            try:
+                sock.connect((EXTERNAL, port))
+                return sock.recv(100)
+            except OSError:
+                return None
+
+    def reach_udp(self, port: int, timeout: float = 1.0) -> bytes | None:
+        """Send a datagram from the WAN host to the router's external address; return the answer."""
+        with self.socket(self.wan, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(timeout)
+            try:
+                sock.sendto(b"hello", (EXTERNAL, port))
+                return sock.recv(100)
+            except OSError:
+                return None
+
+    def _make_network(self) -> None:
+        for namespace in (self.lan, self.router, self.wan):
+            _call("ip", "netns", "add", namespace)
+            _call("ip", "-n", namespace, "link", "set", "lo", "up")
+        _link(self.lan, "eth0", self.router, "lan0")
+        _link(self.wan, "eth0", self.router, "wan0")
+        _address(self.lan, "eth0", LAN_ADDRESS)
+        _address(self.router, "lan0", GATEWAY)
+        _address(self.router, "wan0", EXTERNAL)
+        _address(self.wan, "eth0", WAN_ADDRESS)
+        _call("ip", "-n", self.lan, "route", "add", "default", "via", GATEWAY)
+        _call("ip", "-n", self.router, "route", "add", "default", "via", WAN_ADDRESS)
+        _call(*_inside(self.router), "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
+        self.firewall(_FIREWALL)
+
+
+class Running:
+    """A ``portmapper map --json`` in the background."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def event(self, timeout: float = 15) -> dict[str, Any]:
+        """Return the next object it prints."""
+        assert self.process.stdout is not None
+        watchdog = threading.Timer(timeout, self.process.kill)
+        watchdog.start()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            watchdog.cancel()
+            watchdog.join()
+        assert line, f"portmapper ended with {self.process.wait()} and said nothing"
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def end(self, number: signal.Signals = signal.SIGTERM, timeout: float = 10) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        """Make sure that it is gone."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+@contextmanager
+def answering(lab: Lab, *ports: int) -> Iterator[None]:
+    """Answer TCP connections and UDP datagrams on the LAN host with TOKEN."""
+    stop, wake = socket.socketpair()
+    selector = selectors.DefaultSelector()
+    selector.register(wake, selectors.EVENT_READ)
+    for port in ports:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            sock = lab.socket(lab.lan, kind)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((LAN_ADDRESS, port))
+            if kind == socket.SOCK_STREAM:
+                sock.listen(64)
+            selector.register(sock, selectors.EVENT_READ)
+    thread = threading.Thread(target=_serve, args=(selector, wake))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.close()
+        thread.join()
+        for key in list(selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        selector.close()
+
+
+def _serve(selector: selectors.BaseSelector, wake: socket.socket) -> None:
+    while True:
+        for key, _ in selector.select():
+            sock = key.fileobj
+            assert isinstance(sock, socket.socket)
+            if sock is wake:
+                return
+            if sock.type == socket.SOCK_STREAM:
+                with sock.accept()[0] as connection:
+                    connection.sendall(TOKEN)
+            else:
+                _, peer = sock.recvfrom(100)
+                sock.sendto(TOKEN, peer)
+
+
+def _in_namespace(namespace: str, make: Callable[[], socket.socket]) -> socket.socket:
+    # A thread of its own changes its namespace; a socket stays in the one where it was made.
+    made: list[socket.socket] = []
+
+    def enter() -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        with Path(f"/run/netns/{namespace}").open("rb") as handle:
+            if libc.setns(handle.fileno(), _CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "setns")
+        made.append(make())
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
+def _inside(namespace: str) -> list[str]:
+    return ["ip", "netns", "exec", namespace]
+
+
+def _link(one: str, name: str, other: str, other_name: str) -> None:
+    _call("ip", "link", "add", name, "netns", one, "type", "veth", "peer", "name", other_name, "netns", other)
+
+
+def _address(namespace: str, device: str, address: str) -> None:
+    _call("ip", "-n", namespace, "addr", "add", f"{address}/24", "dev", device)
+    _call("ip", "-n", namespace, "link", "set", device, "up")
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _call(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

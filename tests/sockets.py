@@ -1,0 +1,29 @@
+"""Which sockets of the tests may send, and where to."""
+
+import socket
+import sys
+from ipaddress import ip_address
+from typing import Any
+
+
+class LabSocket(socket.socket):
+    """A socket in a namespace that the test made: nothing it sends leaves this machine."""
+
+
+def stay_at_home(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse to send to anything but loopback and multicast, except from a LabSocket (an audit hook)."""
+    if event not in {"socket.connect", "socket.sendto"} or isinstance(arguments[0], LabSocket):
+        return
+    address = arguments[1]
+    if isinstance(address, tuple) and not _harmless(address[0]):
+        raise RuntimeError(f"a test tried to send to {address}")
+
+
+def install() -> None:
+    """Watch over this process from now on."""
+    sys.addaudithook(stay_at_home)
+
+
+def _harmless(host: str) -> bool:
+    address = ip_address(host.partition("%")[0])
+    return address.is_loopback or address.is_multicast
