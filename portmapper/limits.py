@@ -27,7 +27,7 @@ DISCOVERY = 2.4  # all backends together: with start-up "nothing found" is said 
 HEAD_START = 0.4  # a better protocol may lose one datagram (resent after 0.25 s) and still be first
 BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway speaks only the older protocol
 
-# --- HTTP and XML: a hostile device could stream for ever, drip, or send us elsewhere -----------------------------------
+# --- HTTP and XML: a hostile device could stream for ever, drip, or send us elsewhere ---------------------------------
 HTTP_EXCHANGE = 5.0  # one absolute deadline, connect to last byte (miniupnpc hung for 45 s on a drip feed)
 HTTP_CONNECT = 2.0
 DESCRIPTION_BODY = 256 * 1024  # real ones are below 30 KiB; a 600 MB one filled the memory of upnpc

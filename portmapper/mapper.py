@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
@@ -258,7 +258,7 @@ async def open_mapping(
     description: str = "portmapper",
     gateway: Gateway | str | None = None,
     backends: Sequence[str] | None = None,
-) -> AsyncIterator[Mapping]:
-    """Open one port for the time of an ``async with`` block. Arguments and errors are those of PortMapper and its map."""
+) -> AsyncGenerator[Mapping]:
+    """Open one port for the time of an ``async with`` block; arguments and errors as for PortMapper and its map."""
     async with PortMapper(gateway=gateway, backends=backends) as mapper:
         yield await mapper.map(port, protocol, external_port=external_port, lifetime=lifetime, description=description)

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions
-from portmapper.errors import NoService, PortMapperError
+from portmapper.errors import NoService, PortMapperError, RequestRefused
 from portmapper.model import Gateway
 from portmapper.net import clock
 from portmapper.net.tasks import end_tasks
@@ -74,13 +74,10 @@ class Selection:
     def failure(self) -> NoService:
         """Return the error that names each backend's own reason."""
         tried = {one.name: self.reasons[one.name] for one in self._candidates if one.name in self.reasons}
-        refused = NoService("", reasons=tried).refused
-        text = (
-            f"the gateway {self._gateway} refused to map the port"
-            if refused
-            else f"no port mapping service answered at the gateway {self._gateway}; is UPnP or NAT-PMP switched on there?"
-        )
-        return NoService(text, reasons=tried)
+        if any(isinstance(reason, RequestRefused) for reason in tried.values()):
+            return NoService(f"the gateway {self._gateway} refused", reasons=tried)
+        hint = "is UPnP or NAT-PMP switched on there?"
+        return NoService(f"no port mapping service answered at the gateway {self._gateway}; {hint}", reasons=tried)
 
     async def _probe(self, rank: int, candidate: Candidate) -> None:
         await self._wait_for_turn(rank)

@@ -47,7 +47,7 @@ def app() -> None:
 @click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
 @with_settings
 def map_command(ports: tuple[str, ...], lifetime: int, once: bool, **options: Any) -> int:
-    """Open ports until interrupted (Ctrl-C, SIGTERM or SIGHUP).
+    r"""Open ports until interrupted (Ctrl-C, SIGTERM or SIGHUP).
 
     \b
     portmapper map 8080              TCP port 8080

@@ -5,7 +5,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -158,7 +158,7 @@ def _text(address: IPAddress | None) -> str | None:
 
 
 @asynccontextmanager
-async def progress(text: str) -> AsyncIterator[None]:
+async def progress(text: str) -> AsyncGenerator[None]:
     """Show on a terminal what is being waited for, if it takes long enough to wonder."""
     if not sys.stderr.isatty():
         yield

@@ -1,7 +1,7 @@
 """The options that all commands share, and the mapper they lead to."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ class Settings:
     output: Output
 
     @asynccontextmanager
-    async def open_mapper(self, tasks: TaskGroup) -> AsyncIterator[PortMapper]:
+    async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
         """Open a mapper on the gateway that was named, the simulated one, or that of the default route.
 
         The simulated one runs in `tasks`: it has to outlive a cancellation here, to see its mappings released.

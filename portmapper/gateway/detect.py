@@ -26,7 +26,7 @@ def default_gateways() -> tuple[Gateway, ...]:
 
 
 def gateway_at(text: str) -> Gateway:
-    """Return the gateway at an address given by the user. Raises InvalidRequest, or NoGateway if no route leads there."""
+    """Return the gateway at an address given by the user. Raises InvalidRequest; NoGateway if no route leads there."""
     try:
         address = ip_address(text)
     except ValueError:

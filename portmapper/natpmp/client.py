@@ -18,7 +18,7 @@ R = TypeVar("R", wire.AddressResponse, wire.MapResponse)
 _Refusal: TypeAlias = wire.UnsupportedVersionResponse | wire.ErrorResponse
 
 _MEANING = {
-    wire.Result.NOT_AUTHORIZED: "the gateway can map ports, but does not allow this one or has the feature switched off",
+    wire.Result.NOT_AUTHORIZED: "the gateway does not allow this mapping, or has the feature switched off",
     wire.Result.NETWORK_FAILURE: "the gateway has no connection to the Internet now",
     wire.Result.OUT_OF_RESOURCES: "the gateway has no room for another mapping now",
     wire.Result.UNSUPPORTED_OPCODE: "the gateway does not know this request",
@@ -33,7 +33,10 @@ class NatPmpClient:
         self._turn = anyio.Lock()
 
     async def address(self, *, timeout: float = math.inf) -> IPv4Address:
-        """Return the external address. Raises GatewayTimeout, GatewayUnreachable, UnsupportedVersion, RequestRefused."""
+        """Return the external address.
+
+        Raises GatewayTimeout, GatewayUnreachable, UnsupportedVersion, RequestRefused.
+        """
         request = wire.AddressRequest()
         return (await self._ask(request, _match_address, within(limits.FAST_WAITS, timeout))).address
 

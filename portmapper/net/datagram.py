@@ -6,7 +6,7 @@ missing route into full time-outs on asyncio, and start a resolver thread for an
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import TracebackType
@@ -114,7 +114,7 @@ def source_towards(address: IPAddress) -> IPAddress:
 
 
 @contextmanager
-def translated(peer: str) -> Iterator[None]:
+def translated(peer: str) -> Generator[None]:
     """Turn the system's errors into GatewayUnreachable, with words a person can use."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""HTTP to a device on the local network: one exchange, one deadline, a cap on every size. Only this file knows httpx."""
+"""HTTP to a device on the local network: one deadline, a cap on every size. Only this file knows httpx."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

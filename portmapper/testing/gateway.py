@@ -126,10 +126,10 @@ class SimulatedGateway:
         else:
             control.close()
         if speaks_upnp:
-            http = HttpServer(_LOOPBACK, lambda *request: self.answer_http(*request))
+            http = HttpServer(_LOOPBACK, self.answer_http)
             self._igd.location = f"http://{_LOOPBACK}:{http.port}{DESCRIPTION_PATH}"
             http.start(self._tasks)
-            self._tasks.start_soon(self._serve, search, lambda data, _: self.answer_search(data))
+            self._tasks.start_soon(self._serve, search, self._answer_search)
         else:
             search.close()
         return ports
@@ -137,6 +137,9 @@ class SimulatedGateway:
     def _answer_and_note(self, data: bytes, sender: IPAddress) -> list[bytes]:
         self.datagrams.append(data)
         return self.answer_datagram(data, sender)
+
+    def _answer_search(self, data: bytes, _sender: IPAddress) -> list[bytes]:
+        return self.answer_search(data)
 
     def _bind(self) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -16,7 +16,7 @@ _CONTROL = "/ctl/IPConn"
 DESCRIPTION_PATH = "/rootDesc.xml"
 
 
-class _Fault(Exception):  # noqa: N818 - UPnP's word
+class _Fault(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code

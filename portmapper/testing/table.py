@@ -10,7 +10,7 @@ from portmapper.model import Endpoint, Protocol
 from portmapper.testing.forwarding import Forward
 
 
-class Denied(Exception):  # noqa: N818 - a verdict
+class Denied(Exception):
     """The table does not do it; `conflict` tells a taken port from a foreign mapping."""
 
     def __init__(self, *, conflict: bool) -> None:

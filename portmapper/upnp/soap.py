@@ -78,10 +78,10 @@ def encode_fault(code: int) -> bytes:
     """Return the body of an answer that says no, sent with status 500."""
     name, _ = ERRORS.get(code, ("Error", ""))
     detail = (
-        f'<UPnPError xmlns="urn:schemas-upnp-org:control-1-0"><errorCode>{code}</errorCode>'
-        f"<errorDescription>{name}</errorDescription></UPnPError>"
+        f'<detail><UPnPError xmlns="urn:schemas-upnp-org:control-1-0"><errorCode>{code}</errorCode>'
+        f"<errorDescription>{name}</errorDescription></UPnPError></detail>"
     )
-    fault = f"<s:Fault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>{detail}</detail></s:Fault>"
+    fault = f"<s:Fault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring>{detail}</s:Fault>"
     return f"{_HEAD}{fault}{_TAIL}".encode()
 
 

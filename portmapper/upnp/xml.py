@@ -46,13 +46,11 @@ def decode_xml(body: bytes) -> Element:
     parser = DefusedXMLParser(target=_BoundedBuilder(), forbid_dtd=True)
     try:
         parser.feed(_cleaned(_decoded(body)))
-        root = parser.close()
+        root: Element = parser.close()
     except (ParseError, DefusedXmlException, ValueError) as error:
         if isinstance(error, ProtocolError):
             raise
         raise ProtocolError("not well-formed XML") from error
-    if not isinstance(root, Element):
-        raise ProtocolError("XML without an element")
     return root
 
 

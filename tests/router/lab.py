@@ -2,8 +2,9 @@
 
     NAME-lan 192.168.77.10  --  192.168.77.1 NAME-rtr 8.8.4.1  --  8.8.4.2 NAME-wan
 
-miniupnpd refuses to map behind a private or documentation address, so the WAN side uses a public one; nothing leaves the
-namespaces. A mapping is proved by a packet from the WAN host that a server on the LAN host answers, never by a table.
+miniupnpd refuses to map behind a private or documentation address, so the WAN side uses a public one; nothing leaves
+the namespaces. A mapping is proved by a packet from the WAN host that a server on the LAN host answers, never by a
+table.
 """
 
 import ctypes
