@@ -54,6 +54,7 @@ RETRY_JITTER = 0.25
 RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
 IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
 RELEASE = 2.0  # leaving must not take longer than this
+GRACE = 1.0  # a request that was begun may take so long to end after a cancellation, and so long to be undone
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
 # --- Host -------------------------------------------------------------------------------------------------------------

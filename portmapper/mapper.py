@@ -25,7 +25,7 @@ from portmapper.holding import Holding
 from portmapper.mapping import Mapping
 from portmapper.model import Gateway, IPAddress, Lease, MappingRequest, MappingState, Protocol
 from portmapper.net import clock
-from portmapper.net.tasks import end_tasks
+from portmapper.net.tasks import end_tasks, finish_begun
 from portmapper.renewal import RenewalEngine
 from portmapper.selection import Selection
 
@@ -218,13 +218,22 @@ class PortMapper:
 
 
 async def _ask(backend: Backend, request: MappingRequest) -> Lease:
-    """Ask for a mapping; if it stays unknown whether it was made, undo it."""
+    """Ask for a mapping. A cancellation lets the gateway answer first and then undoes what it granted.
+
+    When it stays unknown whether anything was granted, what there is to be found is undone.
+    """
+    granted: list[Lease] = []
+
+    async def ask() -> None:
+        granted.append(await backend.map(request))
+
     try:
-        return await backend.map(request)
+        await finish_begun(ask, grace=limits.GRACE)
     except (GatewayTimeout, anyio.get_cancelled_exc_class()):
-        with anyio.move_on_after(limits.RELEASE, shield=True), suppress(PortMapperError):
-            await backend.unmap(await backend.find(request))
+        with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
+            await backend.unmap(granted[0] if granted else await backend.find(request))
         raise
+    return granted[0]
 
 
 async def _give_back(holding: Holding) -> None:

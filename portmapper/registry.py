@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -42,8 +42,7 @@ class Candidate:
 def candidates() -> tuple[Candidate, ...]:
     """Return all backends in the order of trying: the built-in ones, then plug-ins by name."""
     built_in = (Candidate(name, partial(_import, *where)) for name, where in _BUILT_IN.items())
-    found = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _BUILT_IN}
-    return (*built_in, *(Candidate(name, found[name].load) for name in sorted(found)))
+    return (*built_in, *_plugins())
 
 
 def select(wanted: Sequence[str] | None = None) -> tuple[Candidate, ...]:
@@ -57,6 +56,13 @@ def select(wanted: Sequence[str] | None = None) -> tuple[Candidate, ...]:
     if missing:
         raise UnknownBackend(f"there is no backend {safe_text(missing[0])!r}; there are {', '.join(known)}")
     return tuple(known[name] for name in dict.fromkeys(wanted))
+
+
+@cache
+def _plugins() -> tuple[Candidate, ...]:
+    # Once per process, as imports are: looking through all installed metadata reads the disk.
+    found = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _BUILT_IN}
+    return tuple(Candidate(name, found[name].load) for name in sorted(found))
 
 
 def _import(module: str, attribute: str) -> object:

@@ -44,8 +44,31 @@ async def _exchange(method: str, url: str, headers: Mapping[str, str], body: byt
 
 
 async def _ask(method: str, url: str, headers: Mapping[str, str], body: bytes | None, limit: int) -> HttpReply:
-    async with _client() as client, client.stream(method, url, headers=headers, content=body) as response:
-        return HttpReply(response.status_code, response.headers.get("server", ""), await _read(response, url, limit))
+    async with _client() as client:
+        request = client.build_request(method, url, headers=headers, content=body)
+        request.stream = _Body(body or b"")
+        response = await client.send(request, stream=True)
+        try:
+            content = await _read(response, url, limit)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
+        return HttpReply(response.status_code, response.headers.get("server", ""), content)
+
+
+class _Body(httpx.AsyncByteStream):
+    """A body in one chunk. httpx's own is an async generator, which a cancelled request leaves to trio's collector."""
+
+    def __init__(self, body: bytes) -> None:
+        self._left = [body]
+
+    def __aiter__(self) -> "_Body":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 def _client() -> httpx.AsyncClient:

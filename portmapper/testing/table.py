@@ -58,9 +58,9 @@ class MappingTable:
         entry = self.to(protocol, internal)
         if entry is None:
             try:
-                return self.add(protocol, internal, wish or internal.port, ends, nonce)
+                return self._open(protocol, internal, wish or internal.port, ends, nonce)
             except Denied:
-                return self.add(protocol, internal, 0, ends, nonce)
+                return self._open(protocol, internal, 0, ends, nonce)
         if entry.nonce != nonce:
             raise Denied(conflict=False)
         entry.ends = ends
@@ -69,7 +69,10 @@ class MappingTable:
     def add(
         self, protocol: Protocol, internal: Endpoint, port: int, ends: float, nonce: bytes = b"", description: str = ""
     ) -> Entry:
-        """Make the mapping at exactly `port` (0: any), or renew it there. Raises Denied when the port is taken."""
+        """Make the mapping at exactly `port` (0: any), or change the one that the same host has there, as UPnP does.
+
+        Raises Denied when the port is taken.
+        """
         entry = self.at(protocol, port)
         if entry is not None:
             if entry.internal.address != internal.address:
@@ -95,7 +98,7 @@ class MappingTable:
             self.remove(entry)
 
     def _open(
-        self, protocol: Protocol, internal: Endpoint, port: int, ends: float, nonce: bytes, description: str
+        self, protocol: Protocol, internal: Endpoint, port: int, ends: float, nonce: bytes, description: str = ""
     ) -> Entry:
         def target() -> tuple[IPv4Address, int]:
             address = entry.internal.address

@@ -1,5 +1,6 @@
 """Find a gateway's port mapping service and send it requests."""
 
+from functools import partial
 from ipaddress import IPv4Address
 
 import anyio
@@ -9,6 +10,7 @@ from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperErro
 from portmapper.model import Gateway, IPAddress
 from portmapper.net import clock, http
 from portmapper.net.multicast import MulticastSocket
+from portmapper.net.tasks import finish_begun
 from portmapper.upnp import ssdp
 from portmapper.upnp.description import Service, decode_services
 from portmapper.upnp.location import checked_url
@@ -16,7 +18,11 @@ from portmapper.upnp.soap import Action, decode_result, encode_action
 
 
 class IgdClient:
-    """Requests to one service, one at a time: devices drop the second of two."""
+    """Requests to one service, one at a time: devices drop the second of two.
+
+    A request that was begun is finished even when it is cancelled: one that is cut off may still be carried out, and
+    then later than the next.
+    """
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -30,8 +36,9 @@ class IgdClient:
         values = {key: str(value) for key, value in arguments.items()}
         action = Action(self.service.service_type, name, values)
         headers, body = encode_action(action)
+        post = partial(http.post, self.service.control_url, headers, body, limit=limits.SOAP_BODY)
         async with self._turn:
-            reply = await http.post(self.service.control_url, headers, body, limit=limits.SOAP_BODY)
+            reply = await finish_begun(post, grace=limits.GRACE)
         return decode_result(action, reply.status, reply.body)
 
 
