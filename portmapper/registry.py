@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from portmapper.backend import Backend
 from portmapper.errors import UnknownBackend
@@ -61,6 +60,8 @@ def select(wanted: Sequence[str] | None = None) -> tuple[Candidate, ...]:
 @cache
 def _plugins() -> tuple[Candidate, ...]:
     # Once per process, as imports are: looking through all installed metadata reads the disk.
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 40 ms that naming a backend need not spend
+
     found = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _BUILT_IN}
     return tuple(Candidate(name, found[name].load) for name in sorted(found))
 

@@ -47,13 +47,13 @@ def app() -> None:
 @click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
 @with_settings
 def map_command(ports: tuple[str, ...], lifetime: int, once: bool, **options: Any) -> int:
-    r"""Open ports until interrupted (Ctrl-C, SIGTERM or SIGHUP).
+    """Open ports until interrupted (Ctrl-C, SIGTERM or SIGHUP).
 
     \b
     portmapper map 8080              TCP port 8080
     portmapper map 8080:80 5000/udp  two ports; 80 is the wished-for external port of the first
     portmapper map 8080 --json       for programs
-    """
+    """  # noqa: D301 - \b is click's word for "keep these lines"
     requests = [parse_port(text, lifetime=lifetime) for text in ports]
     settings = settings_of(options)
     return _run(partial(_map_once if once else _map_and_hold, requests, settings))

@@ -25,6 +25,7 @@ from portmapper.model import (
     Reachability,
     reachability,
 )
+from portmapper.net.tasks import end_tasks
 
 Json = dict[str, Any]
 
@@ -163,12 +164,12 @@ async def progress(text: str) -> AsyncGenerator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_show, text)
-        try:
-            yield
-        finally:
-            tasks.cancel_scope.cancel()
+    tasks = await anyio.create_task_group().__aenter__()
+    tasks.start_soon(_show, text)
+    try:
+        yield
+    finally:
+        await end_tasks(tasks)
 
 
 async def _show(text: str) -> None:
