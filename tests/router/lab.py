@@ -27,6 +27,7 @@ from typing import Any, Self
 from tests.sockets import LabSocket
 
 LAN_ADDRESS, GATEWAY, EXTERNAL, WAN_ADDRESS = "192.168.77.10", "192.168.77.1", "8.8.4.1", "8.8.4.2"
+NEIGHBOUR_ADDRESS = "192.168.77.11"
 TOKEN = b"portmapper was here"
 PREFIX = "pmt"
 NEEDED = ("miniupnpd", "nft", "ip")
@@ -108,7 +109,7 @@ class Lab:
         self, folder: Path, *, natpmp: bool = True, upnp: bool = True, min_lifetime: int = 120, extra: str = ""
     ) -> None:
         name = f"{PREFIX}{os.getpid()}x{next(_counter)}"
-        self.lan, self.router, self.wan = f"{name}l", f"{name}r", f"{name}w"
+        self.lan, self.router, self.wan, self.neighbour = f"{name}l", f"{name}r", f"{name}w", f"{name}n"
         self._folder = folder
         self._config = _CONFIG.format(
             natpmp=_yes(natpmp), upnp=_yes(upnp), min_lifetime=min_lifetime, folder=folder, extra=extra
@@ -158,20 +159,54 @@ class Lab:
     def remove(self) -> None:
         """Take everything down; twice is fine."""
         self.stop_daemon()
-        for namespace in (self.lan, self.router, self.wan):
+        for namespace in (self.lan, self.neighbour, self.router, self.wan):
             subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL, check=False)
 
     def firewall(self, rules: str) -> None:
         """Load nftables rules into the router."""
         subprocess.run([*_inside(self.router), "nft", "-f", "-"], input=rules.encode(), check=True)
 
-    def command(self, *arguments: str) -> list[str]:
-        """Return the command line that runs portmapper on the LAN host."""
-        return [*_inside(self.lan), sys.executable, "-W", "error", "-m", "portmapper", *arguments]
+    def remove_default_route(self) -> None:
+        """Leave the LAN host without a way out."""
+        _call("ip", "-n", self.lan, "route", "del", "default")
 
-    def run(self, *arguments: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
-        """Run portmapper on the LAN host to its end."""
-        command = self.command(*arguments)
+    @contextmanager
+    def second_host(self) -> Iterator[None]:
+        """Add another host, on a second LAN port of the router that is bridged with the first."""
+        _call("ip", "netns", "add", self.neighbour)
+        _call("ip", "-n", self.router, "link", "set", "lan0", "name", "lan1")
+        _call("ip", "-n", self.router, "addr", "flush", "dev", "lan1")
+        _call("ip", "-n", self.router, "link", "add", "lan0", "type", "bridge")
+        _link(self.neighbour, "eth0", self.router, "lan2")
+        for port in ("lan1", "lan2"):
+            _call("ip", "-n", self.router, "link", "set", port, "master", "lan0", "up")
+        _address(self.router, "lan0", GATEWAY)
+        _address(self.neighbour, "eth0", NEIGHBOUR_ADDRESS)
+        _call("ip", "-n", self.neighbour, "route", "add", "default", "via", GATEWAY)
+        self.stop_daemon()
+        self.start_daemon()
+        yield
+
+    @contextmanager
+    def rubbish(self) -> Iterator[None]:
+        """Answer on the router's ports, instead of miniupnpd, with what makes no sense."""
+        script = Path(__file__).with_name("rubbish.py")
+        command = [*_inside(self.router), sys.executable, str(script), GATEWAY]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            try:
+                assert process.stdout is not None
+                process.stdout.readline()
+                yield
+            finally:
+                process.kill()
+
+    def command(self, *arguments: str, host: str | None = None) -> list[str]:
+        """Return the command line that runs portmapper on the LAN host (or another)."""
+        return [*_inside(host or self.lan), sys.executable, "-W", "error", "-m", "portmapper", *arguments]
+
+    def run(self, *arguments: str, timeout: float = 20, host: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run portmapper on the LAN host (or another) to its end."""
+        command = self.command(*arguments, host=host)
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=self._environment())
 
     @contextmanager
