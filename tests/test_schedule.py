@@ -1,0 +1,302 @@
+"""When leases are renewed, and that the schedule stays small. Time and dice are arguments."""
+
+from itertools import cycle, islice, pairwise, takewhile
+from math import inf
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portmapper import limits
+from portmapper.schedule import Due, Expire, Jitter, Renew, RenewalSchedule, renewal_times
+
+DAY = 86400.0
+ALMOST_ONE = 1 - 2**-20
+
+
+def always(value: float) -> Jitter:
+    """Return dice that always show `value`."""
+    return lambda: value
+
+
+EARLIEST, LATEST = always(0.0), always(ALMOST_ONE)
+
+
+def first(count: int, lifetime: float, jitter: Jitter) -> list[float]:
+    return list(islice(renewal_times(lifetime, jitter), count))
+
+
+def before(end: float, lifetime: float, jitter: Jitter) -> list[float]:
+    return list(takewhile(lambda time: time < end, renewal_times(lifetime, jitter)))
+
+
+def drained(schedule: RenewalSchedule, until: float = inf) -> list[tuple[float, Due]]:
+    """Do everything when it is due, and return what was due when."""
+    done: list[tuple[float, Due]] = []
+    while (deadline := schedule.deadline) is not None and deadline <= until:
+        done += [(deadline, action) for action in schedule.due(deadline)]
+    return done
+
+
+# --- The windows (PC-85, PC-87, PC-88, PC-90; NP-35, NP-36)
+
+
+def test_an_hour_is_renewed_in_the_windows_of_the_rfc() -> None:
+    """PC-87: [1800, 2250], [2700, 2925], [3150, 3262.5]."""
+    assert first(3, 3600, EARLIEST) == [1800, 2700, 3150]
+    assert first(3, 3600, LATEST) == pytest.approx([2250, 2925, 3262.5], rel=1e-5)
+    assert all(late < end for late, end in zip(first(3, 3600, LATEST), [2250, 2925, 3262.5], strict=True))
+
+
+def test_each_attempt_throws_its_own_dice() -> None:
+    dice = iter([0.0, 0.5, 0.25])
+    assert first(3, 3600, lambda: next(dice)) == [1800, 2700 + 112.5, 3150 + 112.5 / 4]
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "times"),
+    [
+        (1, [0.5]),
+        (8, [4]),
+        (15, [7.5]),
+        (16, [8, 12]),
+        (120, [60, 90, 105, 112.5]),
+    ],
+)
+def test_short_leases_get_few_attempts(lifetime: float, times: list[float]) -> None:
+    """PC-88: those that would follow within 4 s are left out."""
+    assert list(renewal_times(lifetime, EARLIEST)) == times
+
+
+@pytest.mark.parametrize("lifetime", [1, 30, 120, 3600, 7200, DAY])
+@pytest.mark.parametrize("jitter", [EARLIEST, LATEST], ids=["earliest", "latest"])
+def test_up_to_a_day_all_attempts_lie_inside_the_lease(lifetime: float, jitter: Jitter) -> None:
+    times = list(renewal_times(lifetime, jitter))
+    assert lifetime / 2 <= times[0] < lifetime * 5 / 8
+    assert times[-1] < lifetime
+
+
+@pytest.mark.parametrize("lifetime", [DAY + 1, 604800, 2**32 - 1, inf])
+def test_long_leases_are_treated_as_a_day(lifetime: float) -> None:
+    """PC-47, PC-90: the first attempt comes after 12 to 15 h."""
+    assert first(1, lifetime, EARLIEST) == [12 * 3600]
+    assert first(1, lifetime, LATEST) == pytest.approx([15 * 3600], rel=1e-5)
+    day = list(renewal_times(DAY, EARLIEST))
+    assert first(len(day), lifetime, EARLIEST) == day
+
+
+@pytest.mark.parametrize("lifetime", [604800, inf])
+def test_long_leases_go_on_day_after_day(lifetime: float) -> None:
+    day = before(DAY, lifetime, EARLIEST)
+    week = before(7 * DAY, lifetime, EARLIEST)
+    assert week == [number * DAY + time for number in range(7) for time in day]
+
+
+def test_a_lease_of_a_week_has_an_end_and_one_without_end_has_none() -> None:
+    assert max(renewal_times(604800, LATEST)) < 604800
+    assert next(time for time in renewal_times(inf, LATEST) if time > 400 * DAY) < 401 * DAY
+
+
+@given(st.integers(1, 3 * 86400), st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_attempts_are_never_less_than_4_seconds_apart(lifetime: int, throws: list[float]) -> None:
+    """PC-88."""
+    dice = cycle(throws)
+    times = list(renewal_times(lifetime, lambda: next(dice)))
+    assert all(later - earlier >= limits.MIN_RENEWAL_GAP - 1e-9 for earlier, later in pairwise(times))
+    assert times[0] < lifetime
+
+
+@given(st.floats(10, DAY), st.lists(st.floats(0, 1, exclude_max=True), min_size=20, max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_the_kth_attempt_lies_in_the_kth_window(lifetime: float, throws: list[float]) -> None:
+    """PC-87."""
+    dice = iter(throws)
+    for k, time in enumerate(renewal_times(lifetime, lambda: next(dice)), 1):
+        low = 1 - 2**-k
+        assert lifetime * low <= time <= lifetime * (low + 2 ** -(k + 2))
+
+
+# --- The schedule
+
+
+def test_an_empty_schedule_has_no_deadline() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    assert schedule.deadline is None
+    assert schedule.due(inf) == []
+
+
+def test_a_lease_is_renewed_and_at_last_expires() -> None:
+    """PC-85, NP-82, PC-161: what fails is tried again until the end, and lost only then."""
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 1000.0, 120)
+    attempts = [(1000.0 + time, Renew("a")) for time in (60, 90, 105, 112.5)]
+    assert drained(schedule) == [*attempts, (1120.0, Expire("a"))]
+    assert schedule.deadline is None
+
+
+def test_nothing_is_due_before_its_time() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 1000.0, 120)
+    assert schedule.deadline == 1060.0
+    assert schedule.due(1059.999) == []
+    assert schedule.due(1060.0) == [Renew("a")]
+    assert schedule.deadline == 1090.0
+    assert schedule.due(1060.0) == []
+
+
+def test_a_lease_too_short_to_renew_twice_still_expires() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 1)
+    assert drained(schedule) == [(0.5, Renew("a")), (1.0, Expire("a"))]
+
+
+def test_a_lease_without_end_never_expires() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, inf)
+    done = drained(schedule, until=30 * DAY)
+    assert len(done) >= 30
+    assert {action for _, action in done} == {Renew("a")}
+    assert schedule.deadline is not None
+
+
+def test_a_long_lease_expires_after_all_its_days() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 604800)
+    assert drained(schedule)[-1] == (604800.0, Expire("a"))
+
+
+def test_adding_again_replaces_what_was_planned() -> None:
+    """A renewed lease neither expires nor is renewed when the old one would have been."""
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 120)
+    assert schedule.due(60.0) == [Renew("a")]
+    schedule.add("a", 60.0, 120)
+    assert schedule.deadline == 120.0
+    assert schedule.due(119.9) == []
+    assert drained(schedule)[-1] == (180.0, Expire("a"))
+
+
+def test_the_plan_a_later_lease_replaces_may_have_been_earlier_or_later() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 10)
+    schedule.add("a", 0.0, 1000)
+    assert schedule.deadline == 500.0
+    schedule.add("a", 0.0, 10)
+    assert schedule.deadline == 5.0
+
+
+def test_discarded_keys_are_forgotten() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 120)
+    schedule.add("b", 0.0, 200)
+    schedule.discard("a")
+    assert {action.key for _, action in drained(schedule)} == {"b"}
+
+
+def test_discarding_what_is_not_there_is_no_error() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.discard("a")
+    schedule.add("a", 0.0, 1)
+    schedule.discard("a")
+    schedule.discard("a")
+    assert schedule.deadline is None
+
+
+@pytest.mark.parametrize(("dice", "when"), [(0.0, 75.0), (0.5, 100.0), (ALMOST_ONE, 125.0)])
+def test_a_retry_is_one_attempt_give_or_take_a_quarter(dice: float, when: float) -> None:
+    schedule = RenewalSchedule(always(dice))
+    schedule.retry("a", 1000.0, 100.0)
+    [(time, action)] = drained(schedule)
+    assert time == pytest.approx(1000.0 + when)
+    assert action == Renew("a")
+
+
+def test_a_retry_at_once_is_due_at_once() -> None:
+    schedule = RenewalSchedule(LATEST)
+    schedule.retry("a", 1000.0, 0.0)
+    assert schedule.due(1000.0) == [Renew("a")]
+
+
+def test_a_retry_replaces_a_lease_and_a_lease_a_retry() -> None:
+    schedule = RenewalSchedule(always(0.5))
+    schedule.add("a", 0.0, 120)
+    schedule.retry("a", 0.0, 500.0)
+    assert schedule.deadline == 500.0
+    schedule.add("a", 0.0, 1)
+    assert drained(schedule)[-1] == (1.0, Expire("a"))
+
+
+def test_what_is_due_comes_earliest_first() -> None:
+    schedule = RenewalSchedule(always(0.5))
+    for key, delay in (("late", 30.0), ("early", 10.0), ("between", 20.0)):
+        schedule.retry(key, 0.0, delay)
+    assert schedule.due(100.0) == [Renew("early"), Renew("between"), Renew("late")]
+
+
+def test_equal_times_come_in_the_order_of_adding_and_compare_nothing_else() -> None:
+    """The keys here cannot be ordered."""
+    schedule = RenewalSchedule(always(0.5))
+    keys = [complex(number, 1) for number in (3, 1, 2)]
+    for key in keys:
+        schedule.add(key, 0.0, 16)
+    assert [action.key for action in schedule.due(16.0 * 0.5625)] == keys
+    assert [action for action in schedule.due(16.0) if isinstance(action, Expire)] == [Expire(key) for key in keys]
+
+
+@pytest.mark.parametrize("keys", [1, 3, 100])
+def test_refreshing_all_the_time_does_not_grow_the_heap(keys: int) -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    largest = 0
+    for number in range(10_000):
+        schedule.add(number % keys, float(number), 7200)
+        largest = max(largest, len(schedule._heap))
+    assert largest <= 4 * keys + 64 + 2
+    assert {action.key for _, action in drained(schedule)} == set(range(keys))
+
+
+def test_coming_and_going_does_not_grow_the_heap() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    for number in range(10_000):
+        schedule.add(number, float(number), 7200)
+        schedule.discard(number)
+    assert len(schedule._heap) <= 4 + 64 + 2
+    assert len(schedule._plans) == 0
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["add", "retry", "discard", "work"]),
+        st.integers(0, 3),
+        st.sampled_from([1, 16, 120, 7200, inf]),
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+@settings(max_examples=150, deadline=None)
+def test_only_what_was_planned_last_for_a_key_is_ever_due(steps: list[tuple[str, int, float]]) -> None:
+    schedule, now = RenewalSchedule(always(0.5)), 0.0
+    planned: dict[int, float] = {}  # the end of each key's lease, infinity for a retry and a lease without end
+    for what, key, lifetime in steps:
+        if what == "add":
+            schedule.add(key, now, lifetime)
+            planned[key] = now + lifetime
+        elif what == "retry":
+            schedule.retry(key, now, min(lifetime, 900.0))
+            planned[key] = inf
+        elif what == "discard":
+            schedule.discard(key)
+            planned.pop(key, None)
+        elif schedule.deadline is not None:
+            assert schedule.deadline >= now
+            now = schedule.deadline
+            actions = schedule.due(now)
+            assert actions
+            for action in actions:
+                assert isinstance(action.key, int)
+                assert action.key in planned
+                assert isinstance(action, Expire) == (planned[action.key] == now)
+                if isinstance(action, Expire):
+                    del planned[action.key]
