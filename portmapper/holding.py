@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from math import inf
 from weakref import WeakSet
 
@@ -40,13 +41,22 @@ class EventStream(AsyncIterator[Event]):
         return event
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease, the backend that gave it, and when it was asked for: it cannot have begun before."""
+
+    backend: Backend
+    lease: Lease
+    time: float
+
+
 class Holding:
     """One wanted mapping with the lease it has now, or had last, and the backend that gave it."""
 
-    def __init__(self, request: MappingRequest, backend: Backend, lease: Lease) -> None:
+    def __init__(self, request: MappingRequest, grant: Grant) -> None:
         self.request = request
-        self.backend = backend
-        self.lease = lease
+        self.backend = grant.backend
+        self.lease = grant.lease
         self.state = MappingState.MAPPED
         self.ends = inf  # when the lease ends by itself, on the clock of leases
         self.problem: PortMapperError | None = None
@@ -86,10 +96,10 @@ class Holding:
         self._streams.add(stream)
         return stream
 
-    def establish(self, backend: Backend, lease: Lease) -> None:
+    def establish(self, grant: Grant) -> None:
         """Take over a grant, and tell what it changed."""
-        old, was_lost = self.lease, self.lost
-        self.backend, self.lease, self.state = backend, lease, MappingState.MAPPED
+        old, was_lost, lease = self.lease, self.lost, grant.lease
+        self.backend, self.lease, self.state = grant.backend, lease, MappingState.MAPPED
         self.problem, self.failures = None, 0
         if was_lost:
             self._tell(Mapped(lease))

@@ -1,7 +1,5 @@
 """PortMapper: makes mappings on one gateway, keeps them and takes them back."""
 
-import logging
-import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -21,15 +19,14 @@ from portmapper.errors import (
     RequestRefused,
 )
 from portmapper.gateway.detect import default_gateways, gateway_at
-from portmapper.holding import Holding
+from portmapper.holding import Grant, Holding
+from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
-from portmapper.model import Gateway, IPAddress, Lease, MappingRequest, MappingState, Protocol
+from portmapper.model import Gateway, IPAddress, Lease, MappingRequest, Protocol
 from portmapper.net import clock
 from portmapper.net.tasks import end_tasks, finish_begun
-from portmapper.renewal import RenewalEngine
 from portmapper.selection import Selection
 
-_log = logging.getLogger(__name__)
 _KEY_MINIMUM = 16
 
 
@@ -53,8 +50,7 @@ class PortMapper:
         self._candidates = registry.select(backends)
         self._key = key or state.new_key()
         self._gateway = gateway_at(gateway) if isinstance(gateway, str) else gateway
-        self._engine = RenewalEngine(self._obtain_again, random.random)
-        self._mappings: dict[Holding, Mapping] = {}
+        self._keeper = Keeper(self._obtain_again)
         self._tasks: TaskGroup | None = None
         self._trusted: tuple[Backend, float] | None = None
         self._opened: list[Backend] = []
@@ -63,7 +59,7 @@ class PortMapper:
         if self._gateway is None:
             self._gateway = default_gateways()[0]
         self._tasks = await anyio.create_task_group().__aenter__()
-        self._tasks.start_soon(self._engine.run, self._tasks)
+        self._keeper.start(self._tasks)
         return self
 
     async def __aexit__(
@@ -85,7 +81,7 @@ class PortMapper:
     @property
     def mappings(self) -> tuple[Mapping, ...]:
         """The mappings that are wanted, lost ones included."""
-        return tuple(self._mappings.values())
+        return self._keeper.mappings
 
     async def map(
         self,
@@ -109,12 +105,8 @@ class PortMapper:
             lifetime=lifetime,
             description=description,
         )
-        granted = clock.now()
-        backend, lease = await self._obtain(request)
-        holding = Holding(request, backend, lease)
-        self._engine.hold(holding, granted)
-        self._mappings[holding] = mapping = Mapping(self, holding)
-        return mapping
+        await self._close_unused()
+        return self._keeper.adopt(request, await self._obtain(request))
 
     async def unmap(self, port: int, protocol: str = "tcp", *, external_port: int = 0) -> tuple[str, ...]:
         """Remove a mapping of this host that an earlier run left, by every backend that answers.
@@ -148,45 +140,29 @@ class PortMapper:
                     selection.reject(backend, reason)
             raise selection.failure()
 
-    async def refresh(self, holding: Holding) -> None:
-        """Serve Mapping.refresh."""
-        self._running()
-        await self._engine.refresh(holding)
-
-    async def release(self, holding: Holding) -> None:
-        """Serve Mapping.close."""
-        self._mappings.pop(holding, None)
-        self._engine.forget(holding)
-        with anyio.CancelScope(shield=True):
-            await _give_back(holding)
-        await self._engine.heal_twins(holding)
-
-    def detach(self, holding: Holding) -> None:
-        """Serve Mapping.detach."""
-        self._mappings.pop(holding, None)
-        self._engine.forget(holding)
-        holding.detach(clock.now())
-
-    async def _obtain(self, request: MappingRequest) -> tuple[Backend, Lease]:
+    async def _obtain(self, request: MappingRequest) -> Grant:
+        refusal: tuple[Backend, RequestRefused] | None = None
+        if (trusted := self._trusted_backend()) is not None:
+            try:
+                return await _ask(trusted, request)
+            except RequestRefused as reason:
+                refusal = (trusted, reason)
+            except PortMapperError:
+                self._trusted = None  # it may be back in another form: ask afresh
         async with self._select() as selection:
-            if (trusted := self._trusted_backend()) is not None:
-                try:
-                    return trusted, await _ask(trusted, request)
-                except RequestRefused as reason:
-                    selection.reject(trusted, reason)
-                except PortMapperError:
-                    self._trusted = None  # it may be back in another form: ask afresh
+            if refusal is not None:
+                selection.reject(*refusal)
             while (backend := await selection.next()) is not None:
                 try:
-                    lease = await _ask(backend, request)
+                    grant = await _ask(backend, request)
                 except PortMapperError as reason:
                     selection.reject(backend, reason)
                 else:
                     self._trust(selection.keep(backend))
-                    return backend, lease
+                    return grant
             raise selection.failure()
 
-    async def _obtain_again(self, holding: Holding) -> tuple[Backend, Lease]:
+    async def _obtain_again(self, holding: Holding) -> Grant:
         return await self._obtain(replace(holding.request, external_port=holding.lease.external.port))
 
     def _trust(self, backend: Backend) -> None:
@@ -206,18 +182,21 @@ class PortMapper:
             raise MapperClosed("use the mapper inside its `async with` block")
         return self._tasks
 
+    async def _close_unused(self) -> None:
+        trusted = self._trusted_backend()
+        for backend in tuple(self._opened):
+            if backend is not trusted and not self._keeper.uses(backend):
+                self._opened.remove(backend)
+                await backend.close()
+
     async def _leave(self) -> None:
         with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as tasks:
-                while self._mappings:
-                    holding, _ = self._mappings.popitem()
-                    self._engine.forget(holding)
-                    tasks.start_soon(_give_back, holding)
-            while self._opened:
-                await self._opened.pop().close()
+            await self._keeper.release_all()
+            self._trusted = None
+            await self._close_unused()
 
 
-async def _ask(backend: Backend, request: MappingRequest) -> Lease:
+async def _ask(backend: Backend, request: MappingRequest) -> Grant:
     """Ask for a mapping. A cancellation lets the gateway answer first and then undoes what it granted.
 
     When it stays unknown whether anything was granted, what there is to be found is undone.
@@ -227,34 +206,14 @@ async def _ask(backend: Backend, request: MappingRequest) -> Lease:
     async def ask() -> None:
         granted.append(await backend.map(request))
 
+    begin = clock.now()
     try:
         await finish_begun(ask, grace=limits.GRACE)
     except (GatewayTimeout, anyio.get_cancelled_exc_class()):
         with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
             await backend.unmap(granted[0] if granted else await backend.find(request))
         raise
-    return granted[0]
-
-
-async def _give_back(holding: Holding) -> None:
-    """Release a lease, and note when that could not be done in time."""
-    problem: PortMapperError | None = None
-    if holding.state is MappingState.MAPPED:
-        problem = GatewayTimeout("the gateway did not answer in time", seconds=limits.RELEASE)
-        with anyio.move_on_after(limits.RELEASE):
-            problem = await _unmap(holding)
-    holding.end(problem, clock.now())
-    if problem is not None:
-        _log.warning("%s was not released: %s", holding.request, problem)
-
-
-async def _unmap(holding: Holding) -> PortMapperError | None:
-    async with holding.turn:
-        try:
-            await holding.backend.unmap(holding.lease)
-        except PortMapperError as problem:
-            return problem
-    return None
+    return Grant(backend, granted[0], begin)
 
 
 @asynccontextmanager

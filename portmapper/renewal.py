@@ -8,14 +8,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits
-from portmapper.backend import Backend
 from portmapper.errors import GatewayTimeout, MapperClosed, PortMapperError
-from portmapper.holding import Holding
-from portmapper.model import Lease
+from portmapper.holding import Grant, Holding
 from portmapper.net import clock
 from portmapper.schedule import Expire, Jitter, RenewalSchedule
 
-Obtain = Callable[[Holding], Awaitable[tuple[Backend, Lease]]]
+Obtain = Callable[[Holding], Awaitable[Grant]]
 """Get a lease for a mapping that lost its own, from whichever backend gives one."""
 
 
@@ -94,15 +92,14 @@ class RenewalEngine:
         async with self._in_flight, holding.turn:
             if holding.closed:
                 raise MapperClosed(f"the mapping of {holding.request} is closed")
-            granted = clock.now()
             try:
-                backend, lease = await self._renewed(holding)
+                grant = await self._renewed(holding)
             except PortMapperError as problem:
                 self._note_failure(holding, problem)
                 raise
             if not holding.closed:
-                holding.establish(backend, lease)
-                self.hold(holding, granted)
+                holding.establish(grant)
+                self.hold(holding, grant.time)
 
     async def _attempt(self, holding: Holding) -> None:
         with anyio.CancelScope() as scope:
@@ -114,11 +111,13 @@ class RenewalEngine:
             finally:
                 holding.attempts.discard(scope)
 
-    async def _renewed(self, holding: Holding) -> tuple[Backend, Lease]:
+    async def _renewed(self, holding: Holding) -> Grant:
         if holding.lost:
             return await self._obtain(holding)
+        begin = clock.now()
         with anyio.move_on_after(limits.RENEWAL):
-            return holding.backend, await holding.backend.map(holding.request, renew=holding.lease)
+            lease = await holding.backend.map(holding.request, renew=holding.lease)
+            return Grant(holding.backend, lease, begin)
         raise GatewayTimeout(f"the gateway did not renew within {limits.RENEWAL:g} s", seconds=limits.RENEWAL)
 
     def _note_failure(self, holding: Holding, problem: PortMapperError) -> None:

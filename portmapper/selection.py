@@ -92,7 +92,7 @@ class Selection:
 
     async def _wait_for_turn(self, rank: int) -> None:
         # Its head start over, or every better one out of the question: whichever comes first.
-        with anyio.move_on_after(rank * limits.HEAD_START):
+        with anyio.move_on_after(limits.HEAD_START if rank else 0):
             while any(better.name not in self.reasons for better in self._candidates[:rank]):
                 await self._changed.wait()
 
