@@ -3,18 +3,22 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check setup router-packages clean
+.PHONY: help run test check soak setup router-packages clean
 
 help:
 	@echo "make run    install into $(VENV) and open a port through a simulated gateway"
 	@echo "make test   install what the tests need and run all checks and tests"
 	@echo "make check  only the linters, type checkers and layer contracts"
+	@echo "make soak   keep mappings of 10 s open through a real router for ten minutes, probed all the time"
 
 run: $(VENV)/.installed
 	@$(BIN)/python examples/open_a_port.py
 
 test: check router-packages
 	$(BIN)/python -m pytest $(TESTS)
+
+soak: $(VENV)/.installed-dev router-packages
+	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router -k short_leases
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

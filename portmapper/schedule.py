@@ -35,9 +35,9 @@ def renewal_times(lifetime: float, jitter: Jitter) -> Iterator[float]:
     Attempts less than 4 s apart are left out, so a short lease gets one or two. A lease of more than 24 h (section 15),
     and one without end, is treated as one of 24 h after the other.
     """
-    span = min(lifetime, limits.SCHEDULED_LIFETIME)
     start = 0.0
     while start < lifetime:
+        span = min(lifetime - start, limits.SCHEDULED_LIFETIME)
         for offset in _one_series(span, jitter):
             yield start + offset
         start += span
@@ -96,27 +96,31 @@ class RenewalSchedule:
         self._plans.pop(key, None)
 
     def due(self, now: float) -> list[Due]:
-        """Return what is to be done at `now`, earliest first, and schedule the attempts after those."""
-        actions: list[Due] = []
+        """Return what is to be done at `now`, one action for a key, and schedule the attempts after those.
+
+        Called late, as after a sleep of the machine, it leaves out the attempts that were missed.
+        """
+        actions: dict[Hashable, Due] = {}
         while (deadline := self.deadline) is not None and deadline <= now:
             _, _, action, plan = heapq.heappop(self._heap)
-            actions.append(action)
+            actions[action.key] = action
             if isinstance(action, Expire):
                 self.discard(action.key)
             else:
-                self._push_next(action.key, plan)
-        return actions
+                self._push_next(action.key, plan, now)
+        return list(actions.values())
 
     def _begin(self, key: Hashable, now: float, times: Iterator[float]) -> _Plan:
         plan = self._plans[key] = _Plan(now, times)
         self._compact()
-        self._push_next(key, plan)
+        self._push_next(key, plan, now)
         return plan
 
-    def _push_next(self, key: Hashable, plan: _Plan) -> None:
-        offset = next(plan.times, None)
-        if offset is not None:
-            self._push(plan.start + offset, Renew(key), plan)
+    def _push_next(self, key: Hashable, plan: _Plan, now: float) -> None:
+        for offset in plan.times:
+            if plan.start + offset >= now:
+                self._push(plan.start + offset, Renew(key), plan)
+                return
 
     def _push(self, when: float, action: Due, plan: _Plan) -> None:
         heapq.heappush(self._heap, (when, next(self._order), action, plan))

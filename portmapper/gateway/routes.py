@@ -40,7 +40,7 @@ def _proc_route_line(fields: list[str], byteorder: Literal["little", "big"]) -> 
         if int(destination, 16) or int(mask, 16) or not _usable(flags):
             return None
         address = IPv4Address(int(gateway, 16).to_bytes(4, byteorder))
-        return DefaultRoute(address, interface, int(metric)) if int(address) else None
+        return DefaultRoute(address, interface, int(metric) % 2**32) if int(address) else None
     except (ValueError, OverflowError):
         return None
 

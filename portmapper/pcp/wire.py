@@ -175,8 +175,7 @@ def decode_response(data: bytes) -> Response:
     if len(data) < _VERSION_AND_CODE.size:
         raise ProtocolError("shorter than any PCP response")
     version, opcode, reserved, result = _VERSION_AND_CODE.unpack_from(data)
-    from_natpmp = version == 0 and reserved == 0 and result == Result.UNSUPP_VERSION
-    if from_natpmp and (opcode == 0 or opcode >= _RESPONSE):
+    if (version, opcode, reserved, result) == (0, 0, 0, Result.UNSUPP_VERSION):
         return UnsupportedVersionResponse(version=0)
     if opcode < _RESPONSE:
         raise ProtocolError("not a response")
@@ -233,6 +232,8 @@ def _response_head(opcode: Opcode, result: int, lifetime: int, epoch: int) -> by
 
 
 def _encode_map_body(message: MapRequest | MapResponse) -> bytes:
+    if len(message.nonce) != NONCE:
+        raise ProtocolError(f"a nonce has {NONCE} bytes, not {len(message.nonce)}")
     return _MAP_BODY.pack(
         message.nonce,
         message.protocol,

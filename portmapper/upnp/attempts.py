@@ -29,8 +29,7 @@ def first_attempt(request: MappingRequest, *, renew: Lease | None) -> Attempt:
     lifetime = min(request.lifetime, limits.UPNP_LIFETIME)
     if renew is not None:
         return Attempt(renew.external.port, 0 if renew.permanent else lifetime)
-    # Port 0 would be a wildcard: all ports (WANIPConnection:2 section 2.3.18).
-    return Attempt(request.external_port or request.internal_port, lifetime)
+    return Attempt(_wish(request), lifetime)
 
 
 def next_attempt(
@@ -44,9 +43,14 @@ def next_attempt(
         return replace(attempt, lifetime=0)
     if code == _SAME_PORT and attempt.external_port != request.internal_port:
         return replace(attempt, external_port=request.internal_port, any_port=False)
-    if code in _CONFLICT and version > 1 and not attempt.any_port:
+    if code in _CONFLICT and version > 1 and not attempt.any_port and attempt.external_port == _wish(request):
         return replace(attempt, any_port=True)
     if code in _CONFLICT or attempt.any_port:
         port = next(ports, None)
         return None if port is None else replace(attempt, external_port=port, any_port=False)
     return None
+
+
+def _wish(request: MappingRequest) -> int:
+    # Port 0 would be a wildcard: all ports (WANIPConnection:2 section 2.3.18).
+    return request.external_port or request.internal_port

@@ -35,13 +35,18 @@ def decode_services(body: bytes, location: str, host: IPAddress) -> tuple[Servic
     """
     root = decode_xml(body)
     url_base = text_of(root, "URLBase")
-    found = [
-        Service(service_type, control_url(location, url_base, text_of(element, "controlURL") or "", host))
-        for element in root.iter()
-        if local_name(element) == "service" and (service_type := _mapping_type(element)) is not None
-    ]
+    found: list[Service] = []
+    problem = ProtocolError("the device offers no port mapping service")
+    for element in root.iter():
+        service_type = _mapping_type(element) if local_name(element) == "service" else None
+        if service_type is not None:
+            try:
+                url = control_url(location, url_base, text_of(element, "controlURL") or "", host)
+                found.append(Service(service_type, url))
+            except ProtocolError as error:
+                problem = error  # another service of the device may be sound
     if not found:
-        raise ProtocolError("the device offers no port mapping service")
+        raise problem
     return tuple(sorted(found, key=_rank))
 
 

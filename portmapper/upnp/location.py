@@ -35,7 +35,11 @@ def control_url(location: str, url_base: str | None, relative: str, host: IPAddr
 
     A URLBase on another host is ignored, as clients have always had to: routers ship with stale ones.
     """
-    return checked_url(urljoin(_base(location, url_base, host), relative.strip()), host)
+    try:
+        url = urljoin(_base(location, url_base, host), relative.strip())
+    except ValueError as error:  # brackets that are no IPv6 address
+        raise ProtocolError(f"not a usable address: {safe_text(relative)}") from error
+    return checked_url(url, host)
 
 
 def _base(location: str, url_base: str | None, host: IPAddress) -> str:

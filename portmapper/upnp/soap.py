@@ -1,5 +1,6 @@
 """Requests to a service and its answers: SOAP as UPnP uses it (UDA 1.0 clause 3.2). No I/O."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
@@ -14,7 +15,7 @@ _HEAD = (
     's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
 )
 _TAIL = "</s:Body></s:Envelope>"
-_CODE_DIGITS = 5
+_CODE = re.compile(r"-?[0-9]{1,5}")  # -911 has been seen
 
 # UDA 1.1 clause 3.2.2 and WANIPConnection:2 section 2.5.23: the name, and what it means to the user.
 ERRORS = {
@@ -115,7 +116,7 @@ def _plain(tag: str) -> str:
 def _fault(action: Action, fault: Element) -> Fault:
     for element in fault.iter():
         digits = text_of(element, "errorCode") or ""
-        if digits.lstrip("-").isascii() and digits.lstrip("-").isdigit() and len(digits) <= _CODE_DIGITS:
+        if _CODE.fullmatch(digits):
             return fault_for(int(digits), text_of(element, "errorDescription") or "")
     raise ProtocolError(f"{action.name} was answered with a fault that has no error code")
 

@@ -14,7 +14,7 @@ _DECLARATION = re.compile(r"^\s*<\?xml[^>]{0,200}\?>")
 _DECLARED = re.compile(rb"^\s*<\?xml[^>]{0,200}encoding\s*=\s*[\"']([A-Za-z0-9._-]{1,40})[\"']")
 _CHARSETS = {"utf-8", "iso-8859-1", "latin-1", "us-ascii", "ascii", "windows-1252", "gb2312", "gbk", "gb18030", "big5"}
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
-_REFERENCE = re.compile(r"&#(x[0-9A-Fa-f]{1,6}|[0-9]{1,7});")
+_REFERENCE = re.compile(r"&#(x0{0,99}[0-9A-Fa-f]{1,6}|0{0,99}[0-9]{1,7});")
 
 
 class _BoundedBuilder(TreeBuilder):
@@ -83,7 +83,7 @@ def _decoded(body: bytes) -> str:
 
 
 def _cleaned(text: str) -> str:
-    text = _DECLARATION.sub("", text.rstrip("\0"), count=1).strip()
+    text = _DECLARATION.sub("", text.rstrip("\0 \t\r\n"), count=1).strip()
     return _REFERENCE.sub(_legal_reference, _ILLEGAL.sub("\ufffd", text))
 
 

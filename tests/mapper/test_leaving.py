@@ -110,7 +110,9 @@ async def test_a_dead_gateway_delays_the_exit_by_2_s_at_most_and_the_user_knows(
             assert isinstance(closed.error, GatewayTimeout)
             assert 590 < closed.remaining <= 600
         assert all(mapping.state is MappingState.CLOSED for mapping in mappings)
-        assert [record.levelno for record in caplog.records if "not released" in record.message] == [logging.WARNING] * 3
+        assert [record.levelno for record in caplog.records if "not released" in record.message] == [
+            logging.WARNING
+        ] * 3
 
 
 async def test_a_mapping_that_was_dropped_is_still_released_by_its_mapper() -> None:

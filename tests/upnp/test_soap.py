@@ -1,0 +1,315 @@
+"""Requests to a service and its answers, byte for byte, and in the forms that devices really send."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portmapper.errors import ProtocolError, RequestRefused
+from portmapper.upnp.soap import (
+    ERRORS,
+    Action,
+    Fault,
+    decode_action,
+    decode_result,
+    encode_action,
+    encode_fault,
+    encode_result,
+    fault_for,
+)
+from tests.wire import vectors as tv
+
+WANIP = "urn:schemas-upnp-org:service:WANIPConnection:2"
+ADD = Action(
+    WANIP,
+    "AddPortMapping",
+    {
+        "NewRemoteHost": "",
+        "NewExternalPort": "40000",
+        "NewProtocol": "TCP",
+        "NewInternalPort": "8080",
+        "NewInternalClient": "192.168.1.10",
+        "NewEnabled": "1",
+        "NewPortMappingDescription": "web & api <1>",
+        "NewLeaseDuration": "3600",
+    },
+)
+ADD_ANY = Action(WANIP, "AddAnyPortMapping", {})
+GET = Action(WANIP, "GetInfo", {})
+
+
+def split(message: bytes) -> tuple[dict[str, str], bytes]:
+    """Return headers and body of an HTTP message."""
+    head, _, body = message.partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if ": " in line)
+    assert int(headers["CONTENT-LENGTH"]) == len(body)
+    return headers, body
+
+
+def envelope(inside: str) -> bytes:
+    return (
+        f'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>{inside}</s:Body></s:Envelope>'
+    ).encode()
+
+
+def fault(code: str, description: str = "") -> bytes:
+    detail = f"<UPnPError><errorCode>{code}</errorCode>{description}</UPnPError>"
+    return envelope(f"<s:Fault><faultcode>s:Client</faultcode><detail>{detail}</detail></s:Fault>")
+
+
+# --- Requests
+
+
+def test_the_request_byte_for_byte() -> None:
+    """UP-50 to UP-52, UP-54, TV-22."""
+    headers, body = split(tv.TV22_REQ)
+    assert encode_action(ADD) == ({name: headers[name] for name in ("CONTENT-TYPE", "SOAPACTION")}, body)
+
+
+def test_the_request_is_read_back() -> None:
+    """UP-85: the arguments in their order."""
+    action = decode_action(split(tv.TV22_REQ)[1])
+    assert action == ADD
+    assert list(action.arguments) == list(ADD.arguments)
+
+
+def test_the_type_of_the_device_is_used() -> None:
+    """UP-40, UP-115."""
+    ppp = "urn:schemas-upnp-org:service:WANPPPConnection:1"
+    headers, body = encode_action(Action(ppp, "GetExternalIPAddress", {}))
+    assert headers["SOAPACTION"] == f'"{ppp}#GetExternalIPAddress"'
+    assert f'<u:GetExternalIPAddress xmlns:u="{ppp}"></u:GetExternalIPAddress>'.encode() in body
+
+
+def test_quotes_are_not_escaped() -> None:
+    """Some devices decode no more than the three."""
+    _, body = encode_action(Action(WANIP, "X", {"A": "\"'<>&"}))
+    assert b"<A>\"'&lt;&gt;&amp;</A>" in body
+
+
+@pytest.mark.parametrize("body", [b"", b"<a/>", envelope(""), b"<html>", b"<s:Body/>"])
+def test_what_is_no_request_is_refused(body: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_action(body)
+
+
+# --- Answers
+
+
+def test_the_answer_byte_for_byte() -> None:
+    """TV-22."""
+    _, body = split(tv.TV22_RESP)
+    assert encode_result(ADD, {}) == body
+    assert decode_result(ADD, 200, body) == {}
+
+
+def test_an_answer_with_prefixes_of_its_own() -> None:
+    """UP-55, UP-86, TV-23."""
+    assert decode_result(ADD_ANY, 200, split(tv.TV23_ADDANY_RESP)[1]) == {"newreservedport": "40123"}
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '<GetInfoResponse xmlns="x"><NewInfo>1.2.3.4</NewInfo></GetInfoResponse>',
+        "<getinforesponse><NEWINFO> 1.2.3.4\n</NEWINFO></getinforesponse>",
+        "\n<!-- x --><GetInfoResponse>\n <NewInfo>1.2.3.4</NewInfo>\n</GetInfoResponse>\n",
+        '<x:GetInfoResponse xmlns:x="urn:x"><x:NewInfo>1.2.3.4</x:NewInfo></x:GetInfoResponse>',
+    ],
+    ids=["namespace", "case", "white space", "prefixes"],
+)
+def test_answers_in_another_dress(inside: str) -> None:
+    """UP-55."""
+    assert decode_result(GET, 200, envelope(inside)) == {"newinfo": "1.2.3.4"}
+
+
+def test_the_envelope_may_have_a_header_and_another_case() -> None:
+    body = b"<ENVELOPE><Header><x/></Header><BODY><getINFOResponse><a/></getINFOResponse></BODY></ENVELOPE>"
+    assert decode_result(GET, 200, body) == {"a": ""}
+
+
+def test_an_unknown_element_in_an_answer_is_no_harm() -> None:
+    inside = "<GetInfoResponse><Vendor><x>1</x></Vendor><A>b</A></GetInfoResponse>"
+    assert decode_result(GET, 200, envelope(inside)) == {"vendor": "", "a": "b"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><head><title>401 Unauthorized</title></head><body>No<br></body></html>",
+        b"<!DOCTYPE html><html></html>",
+        b"<html><body></body></html>",
+        b"<html><body><h1>Login</h1></body></html>",
+        b"OK",
+        envelope(""),
+        b"<Envelope/>",
+        envelope("<AddPortMappingResponse/>"),
+        envelope("<GetInfo/>"),
+    ],
+)
+def test_what_is_no_answer_is_a_protocol_error(body: bytes) -> None:
+    """UP-57: HTML instead of XML, an empty body, the answer to something else."""
+    for status in (200, 401, 500):
+        with pytest.raises(ProtocolError, match=rf"GetInfo .*{status}"):
+            decode_result(GET, status, body)
+
+
+@pytest.mark.parametrize("status", [201, 204, 404, 500])
+def test_success_is_only_that_of_status_200(status: int) -> None:
+    with pytest.raises(ProtocolError, match=str(status)):
+        decode_result(ADD, status, split(tv.TV22_RESP)[1])
+
+
+# --- Faults
+
+
+def test_the_fault_of_the_device() -> None:
+    """UP-56, UP-77, TV-23."""
+    with pytest.raises(Fault) as caught:
+        decode_result(ADD, 500, split(tv.TV23_FAULT)[1])
+    assert (caught.value.code, caught.value.name) == (725, "OnlyPermanentLeasesSupported")
+    assert isinstance(caught.value, RequestRefused)
+
+
+def test_a_fault_byte_for_byte() -> None:
+    """TV-23."""
+    assert encode_fault(725) == split(tv.TV23_FAULT)[1]
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 500, 503])
+def test_a_fault_counts_in_any_status(status: int) -> None:
+    """UP-57."""
+    with pytest.raises(Fault) as caught:
+        decode_result(ADD, status, split(tv.TV23_FAULT)[1])
+    assert caught.value.code == 725
+
+
+def test_every_known_code_has_its_name_and_meaning() -> None:
+    """UP-64 to UP-81."""
+    for code, (name, meaning) in ERRORS.items():
+        with pytest.raises(Fault) as caught:
+            decode_result(ADD, 500, encode_fault(code))
+        assert (caught.value.code, caught.value.name, caught.value.retry_after) == (code, name, None)
+        assert str(caught.value) == f"{meaning} ({code} {name})"
+
+
+def test_the_number_rules_and_not_the_text() -> None:
+    """UP-57: some devices send the text of another error."""
+    with pytest.raises(Fault) as caught:
+        decode_result(ADD, 500, fault("718", "<errorDescription>Invalid Args</errorDescription>"))
+    assert caught.value.name == "ConflictInMappingEntry"
+
+
+@pytest.mark.parametrize(
+    ("description", "name"),
+    [
+        ("<errorDescription>Out of tea</errorDescription>", "Out of tea"),
+        ("<errorDescription/>", "Error"),
+        ("", "Error"),
+    ],
+)
+def test_an_unknown_code_is_kept_with_the_text_of_the_device(description: str, name: str) -> None:
+    """UP-84."""
+    with pytest.raises(Fault) as caught:
+        decode_result(ADD, 500, fault("899", description))
+    assert (caught.value.code, caught.value.name) == (899, name)
+
+
+def test_the_text_of_the_device_cannot_steer_a_terminal() -> None:
+    shown = fault_for(899, "\x9b2J\n\u202e" + "x" * 1000)
+    assert shown.name.isprintable()
+    assert str(shown).isprintable()
+    assert len(str(shown)) < 400
+
+
+def test_a_fault_in_another_dress() -> None:
+    """UP-55, UP-57: case, no detail, no namespace."""
+    with pytest.raises(Fault) as caught:
+        decode_result(ADD, 500, b"<E><BODY><FAULT><ERRORCODE> 718\n</ERRORCODE></FAULT></BODY></E>")
+    assert caught.value.code == 718
+
+
+@pytest.mark.parametrize(("digits", "code"), [("0", 0), ("00718", 718), ("-1", -1), ("99999", 99999)])
+def test_odd_codes_are_kept(digits: str, code: int) -> None:
+    with pytest.raises(Fault) as caught:
+        decode_result(ADD, 500, fault(digits))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "digits",
+    [
+        "",
+        "-",
+        "--5",
+        "5-",
+        "718a",
+        "0x2ce",
+        "7 18",
+        "123456",
+        "\N{SUPERSCRIPT TWO}",
+        "\N{FULLWIDTH DIGIT ONE}",
+        "9" * 5000,
+    ],
+)
+def test_a_fault_without_a_code_is_a_protocol_error(digits: str) -> None:
+    with pytest.raises(ProtocolError, match=r"AddPortMapping .*no error code"):
+        decode_result(ADD, 500, fault(digits))
+
+
+def test_a_fault_without_any_detail_is_a_protocol_error() -> None:
+    with pytest.raises(ProtocolError, match="no error code"):
+        decode_result(ADD, 500, envelope("<s:Fault><faultcode>s:Client</faultcode></s:Fault>"))
+
+
+# --- Any text, any bytes
+
+PRINTABLE = st.text(max_size=64).filter(str.isprintable)
+NAMES = st.from_regex(r"New[A-Z][A-Za-z]{0,20}", fullmatch=True)
+
+
+@given(st.dictionaries(NAMES, PRINTABLE, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_any_printable_argument_survives_the_wire(arguments: dict[str, str]) -> None:
+    """UP-54."""
+    action = Action(WANIP, "AddPortMapping", arguments)
+    _, body = encode_action(action)
+    assert decode_action(body) == action
+
+
+@given(st.dictionaries(NAMES.map(str.lower), PRINTABLE, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_any_printable_result_survives_the_wire(results: dict[str, str]) -> None:
+    """UP-54; the white space around a value means nothing."""
+    expected = {name: value.strip() for name, value in results.items()}
+    assert decode_result(ADD, 200, encode_result(ADD, results)) == expected
+
+
+@given(st.integers(-9999, 99999))
+@settings(max_examples=100, deadline=None)
+def test_any_code_survives_the_wire(code: int) -> None:
+    with pytest.raises(Fault) as caught:
+        decode_result(ADD, 500, encode_fault(code))
+    assert caught.value.code == code
+
+
+BODIES = [split(message)[1] for message in (tv.TV22_REQ, tv.TV22_RESP, tv.TV23_FAULT, tv.TV23_ADDANY_RESP)]
+
+
+@given(st.binary(max_size=80) | tv.bytes_near(BODIES), st.sampled_from([ADD, ADD_ANY]), st.sampled_from([200, 500]))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_a_result_a_fault_or_a_protocol_error(body: bytes, action: Action, status: int) -> None:
+    with suppress(ProtocolError, Fault):
+        assert all(name == name.lower() for name in decode_result(action, status, body))
+    with suppress(ProtocolError):
+        assert isinstance(decode_action(body), Action)
+
+
+@given(st.text(st.sampled_from("0123456789 ab\N{SUPERSCRIPT TWO}+-.xX_"), max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_any_error_code_is_a_fault_or_a_protocol_error(digits: str) -> None:
+    with suppress(ProtocolError, Fault):
+        decode_result(ADD, 500, fault(digits))
+        pytest.fail("a fault is never a result")

@@ -1,0 +1,233 @@
+"""The search for a device and the answers to it (UDA 2.0 clause 1), and what is dropped."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portmapper import limits
+from portmapper.errors import ProtocolError
+from portmapper.upnp.ssdp import (
+    TARGETS,
+    Answer,
+    decode_answer,
+    decode_search,
+    encode_answer,
+    encode_search,
+    is_gateway,
+)
+from tests.wire import vectors as tv
+
+IGD = "urn:schemas-upnp-org:device:InternetGatewayDevice"
+ANSWER = Answer(
+    location="http://192.168.1.1:5000/igd/rootDesc.xml",
+    target=f"{IGD}:2",
+    usn=f"uuid:2fac1234-31f8-11b4-a222-08002b34c003::{IGD}:2",
+    server="TestOS/1.0 UPnP/1.1 FakeIGD/1.0",
+)
+
+
+def without(name: str) -> bytes:
+    """Return the answer of TV-20 without one header."""
+    lines = tv.TV20_ANSWER.split(b"\r\n")
+    return b"\r\n".join(line for line in lines if not line.startswith(name.encode() + b":"))
+
+
+def test_the_multicast_search_byte_for_byte() -> None:
+    """UP-01 to UP-05, TV-20."""
+    assert encode_search(f"{IGD}:2", host="239.255.255.250:1900", max_wait=2) == tv.TV20_SEARCH
+
+
+def test_a_unicast_search_has_no_mx() -> None:
+    """UP-12."""
+    search = encode_search(f"{IGD}:1", host="192.168.1.1:1900", max_wait=None)
+    assert search == (
+        b'M-SEARCH * HTTP/1.1\r\nHOST: 192.168.1.1:1900\r\nMAN: "ssdp:discover"\r\nST: ' + IGD.encode() + b":1\r\n\r\n"
+    )
+
+
+def test_the_search_is_read_back() -> None:
+    assert decode_search(tv.TV20_SEARCH) == f"{IGD}:2"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"M-SEARCH", b"NOTIFY"),
+        (b'"ssdp:discover"', b"ssdp:discover"),
+        (b"MAN:", b"WOMAN:"),
+        (b"ST: urn", b"NT: urn"),
+        (tv.TV20_SEARCH, b""),
+    ],
+)
+def test_what_is_no_search_is_refused(old: bytes, new: bytes) -> None:
+    assert old in tv.TV20_SEARCH
+    with pytest.raises(ProtocolError):
+        decode_search(tv.TV20_SEARCH.replace(old, new))
+
+
+def test_version_2_gateways_are_searched_first() -> None:
+    """UP-06."""
+    assert TARGETS[:2] == (f"{IGD}:2", f"{IGD}:1")
+    assert all(is_gateway(target) for target in TARGETS)
+
+
+def test_the_answer() -> None:
+    """UP-14, TV-20; headers nobody asked for are skipped."""
+    assert decode_answer(tv.TV20_ANSWER) == ANSWER
+
+
+def test_an_answer_both_ways() -> None:
+    """UP-17: with all that is required of it."""
+    data = encode_answer(ANSWER)
+    assert decode_answer(data) == ANSWER
+    assert data.startswith(b"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\nEXT:\r\n")
+    assert data.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tv.TV20_ANSWER.replace(b"\r\n", b"\n"),
+        tv.TV20_ANSWER.replace(b"LOCATION: ", b"location:").replace(b"ST: ", b"st :  "),
+        tv.TV20_ANSWER.replace(b"LOCATION: ", b"LoCaTiOn:\t").replace(b"HTTP/1.1 200 OK", b"HTTP/1.0 200"),
+        without("EXT"),
+        without("CACHE-CONTROL"),
+        tv.TV20_ANSWER.rstrip(b"\r\n"),
+        tv.TV20_ANSWER.replace(b"EXT:", b"EXT"),
+        tv.TV20_ANSWER + b"LOCATION: http://192.168.1.66/\r\n\r\n<a body/>",
+    ],
+    ids=["LF", "lower case", "odd case", "no EXT", "no CACHE-CONTROL", "no end", "no colon", "body"],
+)
+def test_sloppy_answers_are_understood(data: bytes) -> None:
+    """UP-14 to UP-16."""
+    assert data != tv.TV20_ANSWER
+    assert decode_answer(data) == ANSWER
+
+
+def test_headers_are_not_looked_for_in_a_body() -> None:
+    """UP-16."""
+    with pytest.raises(ProtocolError):
+        decode_answer(without("LOCATION") + b"LOCATION: http://192.168.1.66/\r\n\r\n")
+
+
+@pytest.mark.parametrize(("header", "field"), [("USN", "usn"), ("SERVER", "server")])
+def test_an_answer_without_usn_or_server_is_usable(header: str, field: str) -> None:
+    assert decode_answer(without(header)) == replace(ANSWER, **{field: ""})
+
+
+@pytest.mark.parametrize("header", ["LOCATION", "ST"])
+def test_an_answer_without_location_or_st_is_dropped(header: str) -> None:
+    """UP-17."""
+    with pytest.raises(ProtocolError):
+        decode_answer(without(header))
+    with pytest.raises(ProtocolError):
+        decode_answer(without(header).rstrip(b"\r\n") + f"\r\n{header}: \r\n\r\n".encode())
+
+
+def test_of_a_header_twice_the_first_counts() -> None:
+    head = tv.TV20_ANSWER.rstrip(b"\r\n")
+    assert decode_answer(head + b"\r\nLOCATION: http://192.168.1.66/\r\nST: x\r\n\r\n") == ANSWER
+
+
+def test_the_case_of_values_is_kept() -> None:
+    data = tv.TV20_ANSWER.replace(b"rootDesc.xml", b"RootDESC.XML")
+    assert decode_answer(data).location.endswith("/RootDESC.XML")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\r\n\r\n",
+        b"\x00",
+        b"\xff\xfe\xfd",
+        tv.TV20_ANSWER.replace(b"TestOS", b"\xff\xff"),
+        tv.TV20_ANSWER.replace(b"200 OK", b"404 Not Found"),
+        tv.TV20_ANSWER.replace(b"HTTP/1.1 200 OK", b"HTTP/1.1"),
+        tv.TV20_ANSWER.replace(b"HTTP/1.1 200 OK", b"HTTP/1.1 2000"),
+        tv.TV20_ANSWER.replace(b"HTTP/1.1 200 OK", b"NOTIFY * HTTP/1.1"),
+        tv.TV20_SEARCH,
+        tv.TV22_REQ,
+    ],
+)
+def test_what_is_no_answer_is_dropped(data: bytes) -> None:
+    """UP-15."""
+    with pytest.raises(ProtocolError):
+        decode_answer(data)
+
+
+def test_an_answer_may_have_2048_bytes_and_no_more() -> None:
+    fill = limits.SSDP_DATAGRAM - len(tv.TV20_ANSWER)
+    assert decode_answer(tv.TV20_ANSWER + b"x" * fill) == ANSWER
+    with pytest.raises(ProtocolError, match="longer"):
+        decode_answer(tv.TV20_ANSWER + b"x" * (fill + 1))
+    with pytest.raises(ProtocolError, match="longer"):
+        decode_search(tv.TV20_SEARCH.ljust(limits.SSDP_DATAGRAM + 1, b"x"))
+
+
+def test_an_answer_of_very_many_lines_is_dropped() -> None:
+    with pytest.raises(ProtocolError):
+        decode_answer(tv.TV20_ANSWER.replace(b"EXT:", b"\r\n".join([b"X: y"] * 100)))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "upnp:rootdevice",
+        f"{IGD}:1",
+        f"{IGD}:3",
+        "urn:schemas-upnp-org:service:WANIPConnection:2",
+        "urn:schemas-upnp-org:service:WANPPPConnection:1",
+    ],
+)
+def test_gateways_of_any_version_are_recognised(target: str) -> None:
+    """UP-21."""
+    assert is_gateway(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "ssdp:all",
+        IGD,
+        "urn:schemas-upnp-org:device:MediaRenderer:1",
+        "urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1",
+        "uuid:2fac1234-31f8-11b4-a222-08002b34c003",
+    ],
+)
+def test_other_devices_are_not(target: str) -> None:
+    assert not is_gateway(target)
+
+
+VALUES = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S"]), min_size=1, max_size=60)
+
+
+@given(VALUES, VALUES, VALUES, VALUES)
+@settings(max_examples=100, deadline=None)
+def test_any_answer_survives_the_wire(location: str, target: str, usn: str, server: str) -> None:
+    answer = Answer(location, target, usn, server)
+    assert decode_answer(encode_answer(answer)) == answer
+
+
+@given(VALUES, st.none() | st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_any_search_survives_the_wire(target: str, max_wait: int | None) -> None:
+    assert decode_search(encode_search(target, host="239.255.255.250:1900", max_wait=max_wait)) == target
+
+
+HEADS = [tv.TV20_SEARCH, tv.TV20_ANSWER, b"HTTP/1.1 200\r\nlocation:x\r\nst:y"]
+
+
+@given(st.binary(max_size=100) | tv.bytes_near(HEADS) | st.text(max_size=100).map(str.encode))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_a_message_or_a_protocol_error(data: bytes) -> None:
+    with suppress(ProtocolError):
+        assert decode_search(data)
+    with suppress(ProtocolError):
+        answer = decode_answer(data)
+        assert answer.location
+        assert answer.target
