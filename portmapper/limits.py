@@ -30,6 +30,9 @@ BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway s
 # --- HTTP and XML: a hostile device could stream for ever, drip, or send us elsewhere ---------------------------------
 HTTP_EXCHANGE = 5.0  # one absolute deadline, connect to last byte (miniupnpc hung for 45 s on a drip feed)
 HTTP_CONNECT = 2.0
+HTTP_OVERHEAD = (
+    64 * 1024
+)  # head, interim answers and trailers of one exchange (an endless "100 Continue" has been tried)
 DESCRIPTION_BODY = 256 * 1024  # real ones are below 30 KiB; a 600 MB one filled the memory of upnpc
 SOAP_BODY = 64 * 1024
 URL_LENGTH = 1024

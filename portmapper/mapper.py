@@ -13,9 +13,11 @@ from portmapper import limits, registry, state
 from portmapper.backend import Backend
 from portmapper.errors import (
     GatewayTimeout,
+    GatewayUnreachable,
     InvalidRequest,
     MapperClosed,
     PortMapperError,
+    ProtocolError,
     RequestRefused,
 )
 from portmapper.gateway.detect import default_gateways, gateway_at
@@ -199,7 +201,8 @@ class PortMapper:
 async def _ask(backend: Backend, request: MappingRequest) -> Grant:
     """Ask for a mapping. A cancellation lets the gateway answer first and then undoes what it granted.
 
-    When it stays unknown whether anything was granted, what there is to be found is undone.
+    When it stays unknown whether anything was granted (no answer, or one that makes no sense), what there is to be
+    found is undone.
     """
     granted: list[Lease] = []
 
@@ -209,7 +212,7 @@ async def _ask(backend: Backend, request: MappingRequest) -> Grant:
     begin = clock.now()
     try:
         await finish_begun(ask, grace=limits.GRACE)
-    except (GatewayTimeout, anyio.get_cancelled_exc_class()):
+    except (GatewayTimeout, GatewayUnreachable, ProtocolError, anyio.get_cancelled_exc_class()):
         with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
             await backend.unmap(granted[0] if granted else await backend.find(request))
         raise

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
+import hypothesis  # noqa: F401 - before gc.freeze below, which hides from it who refers to what
 import pytest
 from blockbuster import blockbuster_ctx
 

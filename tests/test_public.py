@@ -25,7 +25,9 @@ def test_every_exception_is_public_and_has_one_root() -> None:
     assert all(issubclass(getattr(errors, name), portmapper.PortMapperError) for name in found)
 
 
-@pytest.mark.parametrize("module", ["httpx", "rich", "click", "asyncio", "trio", "importlib.metadata", "xml"])
+@pytest.mark.parametrize(
+    "module", ["httpcore", "httpx", "rich", "click", "asyncio", "trio", "importlib.metadata", "xml"]
+)
 def test_importing_it_does_not_load(module: str) -> None:
     """What a gateway that speaks PCP, or a library user, does not need costs nothing."""
     code = f"import portmapper, sys; sys.exit({module!r} in sys.modules)"

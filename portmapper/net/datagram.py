@@ -28,7 +28,7 @@ class Datagram:
 
     def __init__(self, remote: IPAddress, port: int, *, source: IPAddress | None = None) -> None:
         self._peer = f"{remote} port {port}"
-        self._socket = _udp_socket(remote)
+        self._socket = udp_socket(remote)
         try:
             with translated(self._peer):
                 if source is not None:
@@ -130,7 +130,8 @@ def translated(peer: str) -> Generator[None]:
         raise GatewayUnreachable(f"cannot reach {peer}: {reason}", errno=error.errno) from error
 
 
-def _udp_socket(remote: IPAddress) -> socket.socket:
+def udp_socket(remote: IPAddress) -> socket.socket:
+    """Return a non-blocking socket of the family of `remote`. Raises GatewayUnreachable."""
     with translated(str(remote)):
         sock = socket.socket(family_of(remote), socket.SOCK_DGRAM)
     sock.setblocking(False)

@@ -9,16 +9,15 @@ import anyio
 
 from portmapper import limits
 from portmapper.model import IPAddress
-from portmapper.net.datagram import parse_address, socket_address, translated
+from portmapper.net.datagram import parse_address, socket_address, translated, udp_socket
 
 
 class MulticastSocket:
     """Bound to one address of this host, so that it sends on that interface and hears nothing meant for another."""
 
     def __init__(self, source: IPv4Address, *, ttl: int) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket = udp_socket(source)
         try:
-            self._socket.setblocking(False)
             with translated(str(source)):
                 self._socket.bind(socket_address(source, 0))
                 self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, source.packed)

@@ -120,7 +120,10 @@ def test_each_signal_ends_with_128_plus_n_after_the_release(
 
 def test_an_ignored_hangup_stays_ignored(environment: dict[str, str]) -> None:
     """As under nohup."""
-    code = "import signal, runpy; signal.signal(signal.SIGHUP, signal.SIG_IGN); runpy.run_module('portmapper', run_name='__main__')"
+    code = (
+        "import signal, runpy; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        "runpy.run_module('portmapper', run_name='__main__')"
+    )
     command = [sys.executable, "-c", code, "map", "8080", "--simulate", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         event(process)

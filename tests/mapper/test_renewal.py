@@ -1,7 +1,5 @@
 """Keeping a mapping: renewals, changes, loss and return. Real time, short leases."""
 
-from collections.abc import Iterator
-
 import anyio
 import pytest
 
@@ -13,13 +11,12 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases of one second are renewed at 0.5 s and 0.75 s; a lost mapping is tried again soon."""
     monkeypatch.setattr(limits, "MIN_RENEWAL_GAP", 0.1)
     monkeypatch.setattr(limits, "RETRY_FIRST", 0.2)
     monkeypatch.setattr(limits, "DISCOVERY", 0.5)
     monkeypatch.setattr(limits, "FAST_WAITS", (0.05, 0.05, 0.1))
-    yield
 
 
 class Mute(SimulatedGateway):

@@ -1,13 +1,23 @@
 """Which backend is used, how soon, and what is said when none is."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import ClassVar, Self
 
 import anyio
 import pytest
 
-from portmapper import Backend, BackendOptions, Gateway, GatewayTimeout, Lease, MappingRequest, NoService, PortMapper
-from portmapper import limits
+from portmapper import (
+    Backend,
+    BackendOptions,
+    Gateway,
+    GatewayTimeout,
+    Lease,
+    MappingRequest,
+    NoService,
+    PortMapper,
+    limits,
+)
 from portmapper.errors import GatewayUnreachable, RequestRefused, UnknownBackend
 from portmapper.model import IPAddress
 from portmapper.registry import Candidate
@@ -71,19 +81,12 @@ MakeSelection = Callable[..., Selection]
 @pytest.fixture
 def select() -> MakeSelection:
     """Select among scripted backends."""
-    gateway = Gateway(address=IPAddressLike("127.0.0.1"), source=IPAddressLike("127.0.0.1"))
+    gateway = Gateway(address=ip_address("127.0.0.1"), source=ip_address("127.0.0.1"))
 
     def make(*candidates: Candidate) -> Selection:
         return Selection(candidates, gateway, bytes(32))
 
     return make
-
-
-def IPAddressLike(text: str) -> IPAddress:  # noqa: N802
-    """Return an address."""
-    from ipaddress import ip_address
-
-    return ip_address(text)
 
 
 async def test_the_best_that_answers_comes_first_though_it_is_slower(select: MakeSelection) -> None:
