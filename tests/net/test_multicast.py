@@ -14,7 +14,7 @@ import pytest
 
 from portmapper import limits
 from portmapper.errors import GatewayUnreachable
-from portmapper.net import multicast
+from portmapper.net import datagram, multicast
 from portmapper.net.multicast import MulticastSocket
 
 pytestmark = pytest.mark.anyio
@@ -187,9 +187,7 @@ ERRNOS = [errno.EMFILE, errno.ENOBUFS, errno.EPERM, errno.ENETUNREACH, errno.ENE
 @pytest.mark.parametrize(
     "call",
     [
-        pytest.param(
-            "socket", marks=pytest.mark.xfail(strict=True, reason="the constructor's OSError is not translated")
-        ),
+        "socket",
         "bind",
         "setsockopt",
         "sendto",
@@ -202,6 +200,7 @@ async def test_every_failing_socket_call_is_a_typed_error_and_leaks_nothing_s27(
     for error in ERRNOS:
         fragile = Fragile(call, error)
         monkeypatch.setattr(multicast, "socket", fragile.module)
+        monkeypatch.setattr(datagram, "socket", fragile.module)
         with pytest.raises(GatewayUnreachable) as caught:
             await search_once()
         assert caught.value.errno == error
@@ -209,6 +208,8 @@ async def test_every_failing_socket_call_is_a_typed_error_and_leaks_nothing_s27(
 
 
 async def test_a_full_send_buffer_loses_the_datagram_as_the_network_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(multicast, "socket", Fragile("sendto", errno.EAGAIN).module)
+    fragile = Fragile("sendto", errno.EAGAIN)
+    monkeypatch.setattr(multicast, "socket", fragile.module)
+    monkeypatch.setattr(datagram, "socket", fragile.module)
     with MulticastSocket(LOOPBACK, ttl=1) as asker:
         asker.send(b"who?", LOOPBACK, 9)
