@@ -1,10 +1,15 @@
 """The contract between the mapper and a protocol, for built-ins and plug-ins alike."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from portmapper.model import Gateway, IPAddress, Lease, MappingRequest
+
+
+def _nobody_to_tell() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,11 +17,13 @@ class BackendOptions:
     """What a backend may need to know.
 
     `timeout` is how many seconds the opening may take. `key` is a secret of this host, at least 16 bytes, stable as
-    long as mappings are to be recognised: PCP derives its nonces from it.
+    long as mappings are to be recognised: PCP derives its nonces from it. `state_lost` is for the backend to call, at
+    any time, when an answer shows that the gateway has forgotten its mappings; it returns at once.
     """
 
     timeout: float
     key: bytes
+    state_lost: Callable[[], None] = _nobody_to_tell
 
 
 class Backend(ABC):
@@ -43,6 +50,12 @@ class Backend(ABC):
 
     async def close(self) -> None:  # noqa: B027 - optional
         """Give back what `open` took on this host. Mappings stay as they are."""
+
+    async def check(self) -> None:  # noqa: B027 - optional
+        """Ask something whose answer shows whether the gateway still has its state, changing nothing.
+
+        Asked when the gateway announced something; a loss is told by `state_lost`, never by the answer of this.
+        """
 
     @abstractmethod
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:

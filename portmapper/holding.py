@@ -61,6 +61,7 @@ class Holding:
         self.ends = inf  # when the lease ends by itself, on the clock of leases
         self.problem: PortMapperError | None = None
         self.failures = 0
+        self.doubted = False  # the gateway has lost its state: the lease may be gone before its time
         self.turn = anyio.Lock()  # one renewal, refresh or release at a time
         self.attempts: set[anyio.CancelScope] = set()  # renewals under way, to be cut short by a release
         self._remaining = 0.0
@@ -100,7 +101,7 @@ class Holding:
         """Take over a grant, and tell what it changed."""
         old, was_lost, lease = self.lease, self.lost, grant.lease
         self.backend, self.lease, self.state = grant.backend, lease, MappingState.MAPPED
-        self.problem, self.failures = None, 0
+        self.problem, self.failures, self.doubted = None, 0, False
         if was_lost:
             self._tell(Mapped(lease))
         elif old.external == lease.external:

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from contextlib import suppress
 
 import anyio
 from anyio.abc import TaskGroup
@@ -33,6 +34,16 @@ class Keeper:
     def start(self, tasks: TaskGroup) -> None:
         """Renew what is held from now on, in `tasks`."""
         tasks.start_soon(self._engine.run, tasks)
+
+    def recover(self) -> None:
+        """Make everything again soon, at its old port: the gateway has lost its state."""
+        self._engine.recover()
+
+    async def check(self) -> None:
+        """Ask the gateway whether it still has its state, by each backend that has a lease."""
+        for backend in {id(holding.backend): holding.backend for holding in self._mappings}.values():
+            with suppress(PortMapperError):  # silence or a refusal tells nothing: leases are renewed in their time
+                await backend.check()
 
     def adopt(self, request: MappingRequest, grant: Grant) -> Mapping:
         """Hold what was granted."""

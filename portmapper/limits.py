@@ -5,6 +5,9 @@ Times are seconds, sizes are bytes, unless the name says otherwise.
 
 # --- Ports and groups -------------------------------------------------------------------------------------------------
 SERVER_PORT = 5351  # NAT-PMP (RFC 6886 section 3) and PCP (RFC 6887 section 19.1) share it
+ANNOUNCEMENT_PORT = 5350  # NAT-PMP (RFC 6886 section 3.2.1) and PCP (RFC 6887 section 14.1.3) share it too
+ALL_HOSTS = "224.0.0.1"
+ALL_NODES = "ff02::1"
 SSDP_PORT = 1900  # UPnP Device Architecture 2.0, clause 1
 SSDP_GROUP = "239.255.255.250"
 SSDP_TTL = 2  # UDA 2.0 clause 1: default 2
@@ -24,6 +27,7 @@ SEARCH_MX = 1  # UDA 1.1 1.3.3: devices answer within 0..MX seconds, and MX is a
 
 # --- Discovery --------------------------------------------------------------------------------------------------------
 DISCOVERY = 2.4  # all backends together: with start-up "nothing found" is said within 3 s
+OBTAIN = 30.0  # one mapping, by whatever backends: a device that answers each request just in time must end somewhere
 HEAD_START = 0.4  # a better protocol may lose one datagram (resent after 0.25 s) and still be first
 BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway speaks only the older protocol
 
@@ -54,6 +58,10 @@ PROBE_LIFETIME = 120  # the mapping that tells PCP's external address (RFC 6887 
 WAKE = 30.0  # look at the clock at least this often: the loop's own clock stops while the machine sleeps
 RETRY_FIRST, RETRY_LAST = 30.0, 900.0  # back-off after a lost mapping, doubling
 RETRY_JITTER = 0.25
+RECOVERY_WAIT = 5.0  # RFC 6886 section 3.7, RFC 6887 section 14.1.3: all hosts wait, uniformly in 0..5 s
+RECOVERY_GAP = 10.0  # at most one round of recovery in this time, whatever a forger sends
+RECOVERY_PACE = 0.02  # between two mappings of a round: miniupnpd needs 4 ms for a new TCP mapping
+CHECK_GAP = 1.0  # at most one question in this time because of announcements: those can be forged
 RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
 IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
 RELEASE = 2.0  # leaving must not take longer than this

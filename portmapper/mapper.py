@@ -10,12 +10,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits, registry, state
-from portmapper.backend import Backend
+from portmapper.announcements import listen
+from portmapper.backend import Backend, BackendOptions
 from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
     InvalidRequest,
     MapperClosed,
+    NoService,
     PortMapperError,
     ProtocolError,
     RequestRefused,
@@ -62,6 +64,7 @@ class PortMapper:
             self._gateway = default_gateways()[0]
         self._tasks = await anyio.create_task_group().__aenter__()
         self._keeper.start(self._tasks)
+        self._tasks.start_soon(listen, self._gateway, self._keeper.check)
         return self
 
     async def __aexit__(
@@ -143,6 +146,12 @@ class PortMapper:
             raise selection.failure()
 
     async def _obtain(self, request: MappingRequest) -> Grant:
+        with anyio.move_on_after(limits.OBTAIN):
+            return await self._ask_each(request)
+        text = f"the gateway {self.gateway} did not come to an answer within {limits.OBTAIN:g} s"
+        raise NoService(text, reasons={})
+
+    async def _ask_each(self, request: MappingRequest) -> Grant:
         refusal: tuple[Backend, RequestRefused] | None = None
         if (trusted := self._trusted_backend()) is not None:
             try:
@@ -177,7 +186,8 @@ class PortMapper:
         return self._trusted[0]
 
     def _select(self) -> Selection:
-        return Selection(self._candidates, self.gateway, self._key)
+        options = BackendOptions(timeout=limits.DISCOVERY, key=self._key, state_lost=self._keeper.recover)
+        return Selection(self._candidates, self.gateway, options)
 
     def _running(self) -> TaskGroup:
         if self._tasks is None:

@@ -25,6 +25,8 @@ class RenewalEngine:
         self._schedule = RenewalSchedule(jitter)
         self._in_flight = anyio.CapacityLimiter(limits.IN_FLIGHT)
         self._rescheduled = anyio.Event()
+        self._jitter = jitter
+        self._last_recovery = -inf
         self._held: dict[Holding, None] = {}  # in the order in which the gateway made them
 
     def hold(self, holding: Holding, granted: float) -> None:
@@ -40,6 +42,18 @@ class RenewalEngine:
         self._held.pop(holding, None)
         self._schedule.discard(holding)
         holding.cut_short()
+
+    def recover(self) -> None:
+        """Renew everything soon: after a random wait, one after the other in the order in which it was made."""
+        now = clock.now()
+        if self._last_recovery > now:
+            return  # a round is on its way
+        begin = now + limits.RECOVERY_WAIT * self._jitter()
+        self._last_recovery = begin = max(begin, self._last_recovery + limits.RECOVERY_GAP)
+        for place, holding in enumerate(self._held):
+            holding.doubted = True
+            self._schedule.advance(holding, begin + place * limits.RECOVERY_PACE)
+        self._rescheduled.set()
 
     async def run(self, tasks: TaskGroup) -> None:
         """Work until cancelled; the attempts run in `tasks`, so that a slow one delays no other."""
@@ -125,6 +139,9 @@ class RenewalEngine:
         if holding.lost:
             delay = min(limits.RETRY_FIRST * 2 ** min(holding.failures - 1, 10), limits.RETRY_LAST)
             self._schedule.retry(holding, clock.now(), delay)
+            self._rescheduled.set()
+        elif holding.doubted:
+            self._schedule.advance(holding, clock.now() + limits.MIN_RENEWAL_GAP)
             self._rescheduled.set()
 
     async def _wait(self) -> None:

@@ -91,6 +91,12 @@ class RenewalSchedule:
         spread = 1 + limits.RETRY_JITTER * (2 * self._jitter() - 1)
         self._begin(key, now, iter((delay * spread,)))
 
+    def advance(self, key: Hashable, when: float) -> None:
+        """Schedule an attempt at `when` beside those that are scheduled for `key`."""
+        plan = self._plans.get(key)
+        if plan is not None:
+            self._push(when, Renew(key), plan)
+
     def discard(self, key: Hashable) -> None:
         """Forget everything scheduled for `key`."""
         self._plans.pop(key, None)

@@ -5,6 +5,7 @@ head start, and only a backend that answered is asked for a mapping: nothing can
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -26,10 +27,10 @@ class Selection:
     `reasons` collects why the others are out of the question. What is not kept is closed on the way out.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], gateway: Gateway, key: bytes) -> None:
+    def __init__(self, candidates: Sequence[Candidate], gateway: Gateway, options: BackendOptions) -> None:
         self._candidates = tuple(candidates)
         self._gateway = gateway
-        self._key = key
+        self._options = options
         self._begin = clock.now()
         self._opened: dict[str, Backend] = {}
         self._untried = [candidate.name for candidate in candidates]
@@ -81,9 +82,9 @@ class Selection:
 
     async def _probe(self, rank: int, candidate: Candidate) -> None:
         await self._wait_for_turn(rank)
-        timeout = max(limits.DISCOVERY - (clock.now() - self._begin), 0.0)
+        timeout = max(self._options.timeout - (clock.now() - self._begin), 0.0)
         try:
-            opened = await candidate.load().open(self._gateway, BackendOptions(timeout=timeout, key=self._key))
+            opened = await candidate.load().open(self._gateway, replace(self._options, timeout=timeout))
         except PortMapperError as reason:
             self._rule_out(candidate.name, reason)
         else:

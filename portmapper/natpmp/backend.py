@@ -8,6 +8,8 @@ from portmapper.errors import GatewayUnreachable, ProtocolError, RemoteError
 from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
 from portmapper.natpmp import wire
 from portmapper.natpmp.client import NatPmpClient
+from portmapper.natpmp.epoch import EpochWatch
+from portmapper.net import clock
 
 
 class NatPmpBackend(Backend):
@@ -16,18 +18,27 @@ class NatPmpBackend(Backend):
     name: ClassVar[str] = "natpmp"
     title: ClassVar[str] = "NAT-PMP"
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, options: BackendOptions) -> None:
         self._gateway = gateway
-        self._client = NatPmpClient(gateway)
+        self._state_lost = options.state_lost
+        self._epoch = EpochWatch()
+        self._address: IPAddress | None = None
+        self._client = NatPmpClient(gateway, self._observe_epoch)
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
         """Ask for the external address, which changes nothing."""
         if not isinstance(gateway.address, IPv4Address):
             raise GatewayUnreachable("NAT-PMP is for IPv4 gateways only")
-        backend = cls(gateway)
-        await backend._client.address(timeout=options.timeout)
+        backend = cls(gateway, options)
+        backend._address = await backend._client.address(timeout=options.timeout)
         return backend
+
+    async def check(self) -> None:
+        """Ask for the external address: a new one is as good as a loss, for the leases tell the old one."""
+        old, self._address = self._address, await self._client.address()
+        if old != self._address:
+            self._state_lost()
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Ask for the mapping and then for the external address, which the answer does not carry."""
@@ -51,6 +62,10 @@ class NatPmpBackend(Backend):
         """Ask for the external address."""
         address = await self._client.address()
         return None if address == IPv4Address(0) else address
+
+    def _observe_epoch(self, epoch: int) -> None:
+        if self._epoch.observe(epoch, clock.now()):
+            self._state_lost()
 
     async def _address_or_none(self, renew: Lease | None) -> IPAddress | None:
         # The mapping is made: not knowing its address must not lose it.

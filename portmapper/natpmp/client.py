@@ -28,8 +28,9 @@ _MEANING = {
 class NatPmpClient:
     """Requests to one gateway, answered by matched, checked responses."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, observe_epoch: Callable[[int], None]) -> None:
         self._gateway = gateway
+        self._observe_epoch = observe_epoch
         self._turn = anyio.Lock()
 
     async def address(self, *, timeout: float = math.inf) -> IPv4Address:
@@ -58,6 +59,8 @@ class NatPmpClient:
         exchange: Exchange[R | _Refusal] = Exchange(request.encode(), answer, waits)
         async with self._turn:
             reply = await converse(exchange, self._gateway)
+        if isinstance(reply, wire.AddressResponse | wire.MapResponse):
+            self._observe_epoch(reply.epoch)  # of errors too (section 3.5)
         return _checked(reply, self._gateway)
 
 

@@ -53,12 +53,14 @@ class Datagram:
 
     async def send(self, data: bytes) -> None:
         """Send one datagram. Raises GatewayUnreachable."""
-        with translated(self._peer):
-            try:
-                self._socket.send(data)
-            except BlockingIOError:
-                await anyio.wait_writable(self._socket)
-                self._socket.send(data)
+        while True:
+            with translated(self._peer):
+                try:
+                    self._socket.send(data)
+                except BlockingIOError:
+                    await anyio.wait_writable(self._socket)
+                    continue
+            return
 
     async def receive(self) -> bytes:
         """Wait for one datagram; one longer than any protocol allows is cut. Raises GatewayUnreachable."""
@@ -149,10 +151,11 @@ def socket_address(address: IPAddress, port: int) -> tuple[str, int] | tuple[str
         return (str(address), port)
     scope = address.scope_id
     plain = str(address).partition("%")[0]
-    return (plain, port, 0, _scope_number(scope) if scope else 0)
+    return (plain, port, 0, scope_number(scope) if scope else 0)
 
 
-def _scope_number(scope: str) -> int:
+def scope_number(scope: str) -> int:
+    """Return the number of a zone, given by number or by interface name. Raises OSError if there is no such one."""
     return int(scope) if scope.isascii() and scope.isdigit() else socket.if_nametoindex(scope)
 
 

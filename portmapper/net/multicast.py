@@ -1,15 +1,16 @@
-"""An unconnected UDP socket that asks a multicast group, and single hosts, and hears their answers."""
+"""UDP sockets that ask a multicast group and hear the answers, or hear what is sent to a group."""
 
 import socket
-from ipaddress import IPv4Address
+import sys
+from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
 
 import anyio
 
 from portmapper import limits
-from portmapper.model import IPAddress
-from portmapper.net.datagram import parse_address, socket_address, translated, udp_socket
+from portmapper.model import Gateway, IPAddress
+from portmapper.net.datagram import parse_address, scope_number, socket_address, translated, udp_socket
 
 
 class MulticastSocket:
@@ -56,3 +57,65 @@ class MulticastSocket:
     def close(self) -> None:
         """Close the socket; twice is fine."""
         self._socket.close()
+
+
+class GroupSocket:
+    """Hears what is sent to a group on one interface, beside other listeners."""
+
+    def __init__(self, group: IPAddress, port: int, gateway: Gateway) -> None:
+        self._socket = udp_socket(group)
+        try:
+            with translated(f"the group {group}"):
+                _share_port(self._socket)
+                _join(self._socket, group, port, gateway)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def receive(self) -> tuple[bytes, IPAddress, int]:
+        """Wait for one datagram and return it with the address and port it came from. Raises GatewayUnreachable."""
+        while True:
+            await anyio.wait_readable(self._socket)
+            with translated("the local network"):
+                try:
+                    data, sender = self._socket.recvfrom(limits.RECEIVE_BUFFER)
+                except BlockingIOError:
+                    continue
+            return data, parse_address(sender), sender[1]
+
+    def close(self) -> None:
+        """Leave the group and close the socket; twice is fine."""
+        self._socket.close()
+
+
+def _share_port(sock: socket.socket) -> None:
+    # RFC 6886 section 3.2.1: several programs on a host listen to the same announcements.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def _join(sock: socket.socket, group: IPAddress, port: int, gateway: Gateway) -> None:
+    # Bound to the group, not to all addresses: unicast datagrams to this port are none of our business.
+    if isinstance(group, IPv4Address):
+        sock.bind(socket_address(group, port))
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group.packed + gateway.source.packed)
+    else:
+        index = interface_index(gateway)
+        sock.bind((str(group), port, 0, index))
+        membership = group.packed + index.to_bytes(4, sys.byteorder)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+
+
+def interface_index(gateway: Gateway) -> int:
+    """Return the number of the interface that leads to an IPv6 gateway. Raises OSError when it has none."""
+    scope = gateway.address.scope_id if isinstance(gateway.address, IPv6Address) else None
+    return socket.if_nametoindex(gateway.interface) if gateway.interface else scope_number(scope or "")

@@ -8,9 +8,11 @@ from portmapper import limits
 from portmapper.backend import Backend, BackendOptions
 from portmapper.errors import ProtocolError
 from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest, Protocol
+from portmapper.net import clock
 from portmapper.net.datagram import unused_udp_port
 from portmapper.pcp import wire
 from portmapper.pcp.client import PcpClient
+from portmapper.pcp.epoch import EpochWatch
 
 
 class PcpBackend(Backend):
@@ -19,17 +21,23 @@ class PcpBackend(Backend):
     name: ClassVar[str] = "pcp"
     title: ClassVar[str] = "PCP"
 
-    def __init__(self, gateway: Gateway, key: bytes) -> None:
+    def __init__(self, gateway: Gateway, options: BackendOptions) -> None:
         self._gateway = gateway
-        self._key = key
-        self._client = PcpClient(gateway)
+        self._key = options.key
+        self._state_lost = options.state_lost
+        self._epoch = EpochWatch()
+        self._client = PcpClient(gateway, self._observe_epoch)
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
         """Ask for the epoch, which changes nothing. Any answer in version 2 will do."""
-        backend = cls(gateway, options.key)
+        backend = cls(gateway, options)
         await backend._client.announce(timeout=options.timeout)
         return backend
+
+    async def check(self) -> None:
+        """Ask for the epoch."""
+        await self._client.announce()
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Ask for the mapping; a renewal suggests what was assigned before (section 11.2.1)."""
@@ -58,6 +66,10 @@ class PcpBackend(Backend):
         lease = await self.map(request)
         await self.unmap(lease)
         return lease.external.address
+
+    def _observe_epoch(self, epoch: int) -> None:
+        if self._epoch.observe(epoch, clock.now()):
+            self._state_lost()
 
     def _map_request(
         self, request: MappingRequest, nonce: bytes, suggested: Endpoint, lifetime: int

@@ -29,8 +29,9 @@ _MEANING = {
 class PcpClient:
     """Requests to one gateway, answered by matched, checked responses. Any number may be in flight."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, observe_epoch: Callable[[int], None]) -> None:
         self._gateway = gateway
+        self._observe_epoch = observe_epoch
 
     async def announce(self, *, timeout: float = math.inf) -> wire.AnnounceResponse:
         """Return the server's answer, whatever its result: that it answers at all says it speaks PCP.
@@ -58,12 +59,15 @@ class PcpClient:
                 response = wire.decode_response(data)
             except ProtocolError:
                 return None
-            return response if isinstance(response, wire.UnsupportedVersionResponse) else match(response)
+            if not isinstance(response, wire.UnsupportedVersionResponse):
+                return match(response)
+            return response if response.version != wire.VERSION else None  # it cannot refuse the one it names
 
         exchange: Exchange[R | wire.UnsupportedVersionResponse] = Exchange(request, answer, waits)
         reply = await converse(exchange, self._gateway)
         if isinstance(reply, wire.UnsupportedVersionResponse):
             raise _unsupported(reply.version)
+        self._observe_epoch(reply.epoch)  # of errors too (section 8.3)
         return reply
 
 

@@ -54,6 +54,7 @@ class SimulatedGateway:
         self._igd: Igd
         self.table: MappingTable
         self.gateway: Gateway
+        self.control_socket: socket.socket
         self.datagrams: list[bytes] = []
         """The requests that came to the PCP and NAT-PMP port, in order."""
 
@@ -118,7 +119,7 @@ class SimulatedGateway:
     def _listen(self) -> tuple[int, int]:
         """Start the servers that are switched on; return the ports of UDP 5351 and 1900 in this simulation."""
         speaks_pcp, speaks_natpmp, speaks_upnp = self._switches
-        control = self._bind()
+        self.control_socket = control = self._bind()
         search = self._bind()
         ports = (control.getsockname()[1], search.getsockname()[1])
         if speaks_pcp or speaks_natpmp:

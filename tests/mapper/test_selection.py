@@ -84,7 +84,7 @@ def select() -> MakeSelection:
     gateway = Gateway(address=ip_address("127.0.0.1"), source=ip_address("127.0.0.1"))
 
     def make(*candidates: Candidate) -> Selection:
-        return Selection(candidates, gateway, bytes(32))
+        return Selection(candidates, gateway, BackendOptions(timeout=limits.DISCOVERY, key=bytes(32)))
 
     return make
 

@@ -156,6 +156,14 @@ class Lab:
             while process.exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
 
+    def reboot(self) -> None:
+        """Restart the router's daemon with nothing left of its mappings."""
+        self.stop_daemon()
+        (self._folder / "leases").unlink()
+        for chain in ("miniupnpd", "prerouting_miniupnpd", "postrouting_miniupnpd"):
+            _call(*_inside(self.router), "nft", "flush", "chain", "inet", "filter", chain)
+        self.start_daemon()
+
     def remove(self) -> None:
         """Take everything down; twice is fine."""
         self.stop_daemon()

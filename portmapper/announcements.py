@@ -1,0 +1,55 @@
+"""Hear a gateway announce that it restarted or changed (RFC 6886 section 3.2.1, RFC 6887 section 14.1).
+
+An announcement can be forged by anybody on the network, so nothing in it is believed: it makes us ask the gateway, and
+the answer decides.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address, IPv6Address
+
+import anyio
+
+from portmapper import limits
+from portmapper.errors import GatewayUnreachable, ProtocolError
+from portmapper.model import Gateway, IPAddress
+from portmapper.natpmp import wire as natpmp
+from portmapper.net.multicast import GroupSocket
+from portmapper.pcp import wire as pcp
+
+_log = logging.getLogger(__name__)
+
+
+async def listen(gateway: Gateway, ask: Callable[[], Awaitable[None]]) -> None:
+    """Call `ask` after announcements of `gateway`, at most once a second, until cancelled."""
+    try:
+        with GroupSocket(_group(gateway.address), limits.ANNOUNCEMENT_PORT, gateway) as group:
+            while True:
+                await _next_announcement(group, gateway)
+                await ask()
+                await anyio.sleep(limits.CHECK_GAP)
+    except GatewayUnreachable as problem:
+        # Another program holds the port for itself, say. Renewals find a loss too, only later.
+        _log.info("announcements of %s cannot be heard: %s", gateway, problem)
+
+
+async def _next_announcement(group: GroupSocket, gateway: Gateway) -> None:
+    while True:
+        data, sender, port = await group.receive()
+        from_gateway = (sender.packed, port) == (gateway.address.packed, gateway.port)  # zones are spelt differently
+        if from_gateway and is_announcement(data):
+            return
+
+
+def is_announcement(data: bytes) -> bool:
+    """Whether `data` has the form of an announcement: NAT-PMP's external address, PCP's ANNOUNCE or Mapping Update."""
+    try:
+        if data[:1] == bytes([natpmp.VERSION]):
+            return isinstance(natpmp.decode_response(data), natpmp.AddressResponse)
+        return isinstance(pcp.decode_response(data), pcp.AnnounceResponse | pcp.MapResponse)
+    except ProtocolError:
+        return False
+
+
+def _group(address: IPAddress) -> IPAddress:
+    return IPv4Address(limits.ALL_HOSTS) if isinstance(address, IPv4Address) else IPv6Address(limits.ALL_NODES)
