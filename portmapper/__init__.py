@@ -1,6 +1,7 @@
 """Open a port on the router by PCP, NAT-PMP or UPnP IGD, keep it open, and close it on the way out."""
 
 from portmapper.backend import Backend, BackendOptions
+from portmapper.conn import Conn, Message, parse_message
 from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
@@ -17,6 +18,7 @@ from portmapper.errors import (
     UnknownBackend,
     UnsupportedVersion,
 )
+from portmapper.gateway.detect import default_gateways, gateway_at
 from portmapper.mapper import PortMapper, open_mapping
 from portmapper.mapping import Mapping
 from portmapper.model import (
@@ -42,6 +44,7 @@ __all__ = [
     "BackendOptions",
     "Changed",
     "Closed",
+    "Conn",
     "Endpoint",
     "Event",
     "Gateway",
@@ -56,6 +59,7 @@ __all__ = [
     "Mapping",
     "MappingRequest",
     "MappingState",
+    "Message",
     "NoGateway",
     "NoMapping",
     "NoService",
@@ -69,5 +73,8 @@ __all__ = [
     "RequestRefused",
     "UnknownBackend",
     "UnsupportedVersion",
+    "default_gateways",
+    "gateway_at",
     "open_mapping",
+    "parse_message",
 ]

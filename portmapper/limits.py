@@ -13,6 +13,7 @@ SSDP_GROUP = "239.255.255.250"
 SSDP_TTL = 2  # UDA 2.0 clause 1: default 2
 
 # --- Datagrams --------------------------------------------------------------------------------------------------------
+CONN_GATEWAYS = 64  # gateways that one Conn listens to; beyond, the one asked longest ago is forgotten
 PCP_DATAGRAM = 1100  # RFC 6887 section 7: longer ones are dropped
 SSDP_DATAGRAM = 2048  # a neighbour's answer need not be longer; the rest is cut and refused
 RECEIVE_BUFFER = 2049  # one more than the largest we accept, so that a longer datagram shows

@@ -75,3 +75,14 @@ async def test_custom_backend(monkeypatch: pytest.MonkeyPatch) -> None:
             await mapper.map(80)
         assert await mapper.unmap(8080) == ("table",)
     assert backend.table == {}
+
+
+@pytest.mark.anyio
+async def test_probe() -> None:
+    probe = load("probe").probe
+    async with SimulatedGateway() as simulated:
+        assert await probe(simulated.gateway) == {"NAT-PMP": "external address 127.0.0.1", "PCP": "up for 0 s"}
+    async with SimulatedGateway(pcp=False) as simulated:
+        assert (await probe(simulated.gateway))["PCP"] == "not spoken"
+    async with SimulatedGateway(pcp=False, natpmp=False) as simulated:
+        assert "refused" in (await probe(simulated.gateway))["PCP"]

@@ -11,6 +11,7 @@ from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
 from portmapper.net import clock
 from portmapper.net.datagram import unused_udp_port
 from portmapper.pcp import wire
+from portmapper.pcp.address import unspecified_like
 from portmapper.pcp.client import PcpClient
 from portmapper.pcp.epoch import EpochWatch
 
@@ -46,7 +47,7 @@ class PcpBackend(Backend):
         granted = await self._client.map(self._map_request(request, nonce, suggested, request.lifetime))
         if not granted.external_port or not granted.lifetime:
             raise ProtocolError("the gateway granted external port 0 or a lifetime of 0")
-        nowhere = granted.external_address == wire.unspecified_like(granted.external_address)
+        nowhere = granted.external_address == unspecified_like(granted.external_address)
         external = Endpoint(None if nowhere else granted.external_address, granted.external_port)
         return self._lease(request, external, granted.lifetime, nonce)
 
@@ -82,7 +83,7 @@ class PcpBackend(Backend):
             protocol=request.protocol.number,
             internal_port=request.internal_port,
             external_port=suggested.port,
-            external_address=suggested.address or wire.unspecified_like(client),
+            external_address=suggested.address or unspecified_like(client),
         )
 
     def _lease(self, request: MappingRequest, external: Endpoint, lifetime: int, nonce: bytes) -> Lease:

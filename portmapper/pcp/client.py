@@ -5,25 +5,14 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from portmapper import limits
-from portmapper.errors import ProtocolError, RequestRefused, UnsupportedVersion
+from portmapper.errors import ProtocolError, UnsupportedVersion
 from portmapper.exchange import Exchange, within
 from portmapper.model import Gateway
 from portmapper.net.datagram import converse
 from portmapper.pcp import wire
+from portmapper.pcp.results import Result, refusal
 
 R = TypeVar("R", wire.AnnounceResponse, wire.MapResponse)
-
-_MEANING = {
-    wire.Result.NOT_AUTHORIZED: "the gateway does not allow this mapping, or another program holds it",
-    wire.Result.MALFORMED_REQUEST: "the gateway calls the request malformed",
-    wire.Result.UNSUPP_OPCODE: "the gateway does not offer this kind of request",
-    wire.Result.NETWORK_FAILURE: "the gateway has no connection to the Internet now",
-    wire.Result.NO_RESOURCES: "the gateway has no room for another mapping now",
-    wire.Result.UNSUPP_PROTOCOL: "the gateway does not map this protocol",
-    wire.Result.USER_EX_QUOTA: "this host has as many mappings as the gateway gives to one",
-    wire.Result.CANNOT_PROVIDE_EXTERNAL: "the gateway cannot give the external port that was asked for",
-    wire.Result.ADDRESS_MISMATCH: "there is another router between this host and the gateway",
-}
 
 
 class PcpClient:
@@ -49,7 +38,7 @@ class PcpClient:
 
         waits = limits.FAST_WAITS if request.lifetime else limits.RELEASE_WAITS
         response = await self._ask(request.encode(), match, waits)
-        if response.result != wire.Result.SUCCESS:
+        if response.result != Result.SUCCESS:
             raise refusal(response.result, response.lifetime)
         return response
 
@@ -86,15 +75,3 @@ def _match_map(request: wire.MapRequest, response: wire.Response) -> wire.MapRes
 def _unsupported(version: int) -> UnsupportedVersion:
     speaks = "NAT-PMP" if version == 0 else f"PCP version {version}"
     return UnsupportedVersion(f"the gateway does not speak PCP version 2, but {speaks}", version=version)
-
-
-def refusal(code: int, lifetime: int) -> RequestRefused:
-    """Return the error for a result code; `lifetime` is how long the gateway says it holds (section 7.4)."""
-    retry_after = float(min(lifetime, limits.SCHEDULED_LIFETIME)) or None
-    try:
-        result = wire.Result(code)
-    except ValueError:
-        text, name = f"the gateway answered with the unknown result {code}", f"RESULT_{code}"
-        return RequestRefused(text, code=code, name=name, retry_after=retry_after)
-    text = f"{_MEANING.get(result, 'the gateway refused')} ({result.name})"
-    return RequestRefused(text, code=code, name=result.name, retry_after=retry_after)

@@ -1,14 +1,16 @@
-"""The messages of PCP version 2 (RFC 6887 sections 7, 11.1 and 14.1). No I/O."""
+"""The messages of PCP version 2 (RFC 6887 sections 7, 11.1, 12.1 and 14.1). No I/O."""
 
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from portmapper import limits
-from portmapper.errors import ProtocolError
+from portmapper.errors import InvalidRequest, ProtocolError
 from portmapper.model import IPAddress
+from portmapper.pcp.address import decode_address, encode_address
+from portmapper.pcp.options import Option, decode_options, encode_options
+from portmapper.pcp.results import Result
 
 VERSION = 2
 NONCE = 12
@@ -17,9 +19,8 @@ _RESPONSE = 128
 _REQUEST_HEAD = struct.Struct(">BBHI16s")
 _RESPONSE_HEAD = struct.Struct(">BBBBII12x")
 _MAP_BODY = struct.Struct(">12sB3xHH16s")
-_OPTION_HEAD = struct.Struct(">BxH")
+_PEER_BODY = struct.Struct(">H2x16s")
 _VERSION_AND_CODE = struct.Struct(">BBBB")
-_MAPPED_PREFIX = bytes(10) + b"\xff\xff"  # section 5: ::ffff:0:0/96
 
 
 class Opcode(IntEnum):
@@ -27,33 +28,7 @@ class Opcode(IntEnum):
 
     ANNOUNCE = 0
     MAP = 1
-
-
-class Result(IntEnum):
-    """Result codes of RFC 6887 section 7.4."""
-
-    SUCCESS = 0
-    UNSUPP_VERSION = 1
-    NOT_AUTHORIZED = 2
-    MALFORMED_REQUEST = 3
-    UNSUPP_OPCODE = 4
-    UNSUPP_OPTION = 5
-    MALFORMED_OPTION = 6
-    NETWORK_FAILURE = 7
-    NO_RESOURCES = 8
-    UNSUPP_PROTOCOL = 9
-    USER_EX_QUOTA = 10
-    CANNOT_PROVIDE_EXTERNAL = 11
-    ADDRESS_MISMATCH = 12
-    EXCESSIVE_REMOTE_PEERS = 13
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option (section 7.3), its data without the padding."""
-
-    code: int
-    data: bytes
+    PEER = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +39,8 @@ class AnnounceRequest:
     options: tuple[Option, ...] = ()
 
     def encode(self) -> bytes:
-        """Return the request. Raises ProtocolError if it is too long."""
-        return _sized(_request_head(Opcode.ANNOUNCE, 0, self.client) + _encode_options(self.options))
+        """Return the request. Raises InvalidRequest if it is too long."""
+        return _sized(_request_head(Opcode.ANNOUNCE, 0, self.client) + encode_options(self.options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +60,30 @@ class MapRequest:
     options: tuple[Option, ...] = ()
 
     def encode(self) -> bytes:
-        """Return the request. Raises ProtocolError if it is too long."""
+        """Return the request. Raises InvalidRequest if it is too long."""
         head = _request_head(Opcode.MAP, self.lifetime, self.client)
-        return _sized(head + _encode_map_body(self) + _encode_options(self.options))
+        return _sized(head + _encode_map_body(self) + encode_options(self.options))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerRequest:
+    """Asks for, or renews, an outbound mapping to one remote peer (section 12.1)."""
+
+    client: IPAddress
+    lifetime: int
+    nonce: bytes
+    protocol: int
+    internal_port: int
+    external_port: int
+    external_address: IPAddress
+    remote_port: int
+    remote_address: IPAddress
+    options: tuple[Option, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the request. Raises InvalidRequest if it is too long."""
+        head = _request_head(Opcode.PEER, self.lifetime, self.client)
+        return _sized(head + _encode_map_body(self) + _encode_peer_body(self) + encode_options(self.options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +98,7 @@ class AnnounceResponse:
     def encode(self) -> bytes:
         """Return the response."""
         head = _response_head(Opcode.ANNOUNCE, self.result, self.lifetime, self.epoch)
-        return _sized(head + _encode_options(self.options))
+        return _sized(head + encode_options(self.options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +118,29 @@ class MapResponse:
     def encode(self) -> bytes:
         """Return the response."""
         head = _response_head(Opcode.MAP, self.result, self.lifetime, self.epoch)
-        return _sized(head + _encode_map_body(self) + _encode_options(self.options))
+        return _sized(head + _encode_map_body(self) + encode_options(self.options))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerResponse:
+    """What was assigned for one remote peer; the fields are those of MapResponse and PeerRequest."""
+
+    result: int
+    lifetime: int
+    epoch: int
+    nonce: bytes
+    protocol: int
+    internal_port: int
+    external_port: int
+    external_address: IPAddress
+    remote_port: int
+    remote_address: IPAddress
+    options: tuple[Option, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the response."""
+        head = _response_head(Opcode.PEER, self.result, self.lifetime, self.epoch)
+        return _sized(head + _encode_map_body(self) + _encode_peer_body(self) + encode_options(self.options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +156,8 @@ class UnsupportedVersionResponse:
         return _RESPONSE_HEAD.pack(self.version, _RESPONSE, 0, Result.UNSUPP_VERSION, 0, 0)
 
 
-Request: TypeAlias = AnnounceRequest | MapRequest
-Response: TypeAlias = AnnounceResponse | MapResponse | UnsupportedVersionResponse
+Request: TypeAlias = AnnounceRequest | MapRequest | PeerRequest
+Response: TypeAlias = AnnounceResponse | MapResponse | PeerResponse | UnsupportedVersionResponse
 
 
 def decode_request(data: bytes) -> Request:
@@ -148,22 +166,14 @@ def decode_request(data: bytes) -> Request:
     version, opcode, _, lifetime, client = _REQUEST_HEAD.unpack_from(data)
     if version != VERSION:
         raise ProtocolError(f"version {version} is not PCP version 2")
+    common: dict[str, Any] = {"client": decode_address(client)}
     if opcode == Opcode.ANNOUNCE:
-        options = _decode_options(data, _REQUEST_HEAD.size)
-        return AnnounceRequest(client=decode_address(client), options=options)
-    if opcode != Opcode.MAP:
-        raise ProtocolError(f"opcode {opcode} is not a request known here")
-    nonce, protocol, internal, external, address, options = _decode_map_body(data, _REQUEST_HEAD.size)
-    return MapRequest(
-        client=decode_address(client),
-        lifetime=lifetime,
-        nonce=nonce,
-        protocol=protocol,
-        internal_port=internal,
-        external_port=external,
-        external_address=address,
-        options=options,
-    )
+        return AnnounceRequest(**common, options=decode_options(data, _REQUEST_HEAD.size))
+    if opcode == Opcode.MAP:
+        return MapRequest(**common, lifetime=lifetime, **_decode_map_body(data))
+    if opcode == Opcode.PEER:
+        return PeerRequest(**common, lifetime=lifetime, **_decode_peer_body(data))
+    raise ProtocolError(f"opcode {opcode} is not a request known here")
 
 
 def decode_response(data: bytes) -> Response:
@@ -189,38 +199,14 @@ def decode_response(data: bytes) -> Response:
 
 def _decode_known(data: bytes, opcode: int) -> Response:
     _, _, _, result, lifetime, epoch = _RESPONSE_HEAD.unpack_from(data)
+    common: dict[str, Any] = {"result": result, "lifetime": lifetime, "epoch": epoch}
     if opcode == Opcode.ANNOUNCE:
-        options = _decode_options(data, _RESPONSE_HEAD.size)
-        return AnnounceResponse(result=result, lifetime=lifetime, epoch=epoch, options=options)
-    if opcode != Opcode.MAP:
-        raise ProtocolError(f"opcode {opcode} answers nothing that was asked")
-    nonce, protocol, internal, external, address, options = _decode_map_body(data, _RESPONSE_HEAD.size)
-    return MapResponse(
-        result=result,
-        lifetime=lifetime,
-        epoch=epoch,
-        nonce=nonce,
-        protocol=protocol,
-        internal_port=internal,
-        external_port=external,
-        external_address=address,
-        options=options,
-    )
-
-
-def encode_address(address: IPAddress) -> bytes:
-    """Return the 16 bytes of an address; IPv4 as ::ffff:a.b.c.d (section 5)."""
-    return _MAPPED_PREFIX + address.packed if isinstance(address, IPv4Address) else address.packed
-
-
-def decode_address(data: bytes) -> IPAddress:
-    """Return the address in 16 bytes; all first 96 bits decide about IPv4 (section 5)."""
-    return IPv4Address(data[12:]) if data[:12] == _MAPPED_PREFIX else IPv6Address(data)
-
-
-def unspecified_like(address: IPAddress) -> IPAddress:
-    """Return the all-zeros address of the same family: "no preference" (section 11.1)."""
-    return IPv4Address(0) if isinstance(address, IPv4Address) else IPv6Address(0)
+        return AnnounceResponse(**common, options=decode_options(data, _RESPONSE_HEAD.size))
+    if opcode == Opcode.MAP:
+        return MapResponse(**common, **_decode_map_body(data))
+    if opcode == Opcode.PEER:
+        return PeerResponse(**common, **_decode_peer_body(data))
+    raise ProtocolError(f"opcode {opcode} answers nothing that was asked")
 
 
 def _request_head(opcode: Opcode, lifetime: int, client: IPAddress) -> bytes:
@@ -231,9 +217,9 @@ def _response_head(opcode: Opcode, result: int, lifetime: int, epoch: int) -> by
     return _RESPONSE_HEAD.pack(VERSION, _RESPONSE | opcode, 0, result, lifetime, epoch)
 
 
-def _encode_map_body(message: MapRequest | MapResponse) -> bytes:
+def _encode_map_body(message: MapRequest | MapResponse | PeerRequest | PeerResponse) -> bytes:
     if len(message.nonce) != NONCE:
-        raise ProtocolError(f"a nonce has {NONCE} bytes, not {len(message.nonce)}")
+        raise InvalidRequest(f"a nonce has {NONCE} bytes, not {len(message.nonce)}")
     return _MAP_BODY.pack(
         message.nonce,
         message.protocol,
@@ -243,35 +229,33 @@ def _encode_map_body(message: MapRequest | MapResponse) -> bytes:
     )
 
 
-_MapBody: TypeAlias = tuple[bytes, int, int, int, IPAddress, tuple[Option, ...]]
+def _encode_peer_body(message: PeerRequest | PeerResponse) -> bytes:
+    return _PEER_BODY.pack(message.remote_port, encode_address(message.remote_address))
 
 
-def _decode_map_body(data: bytes, at: int) -> _MapBody:
-    if len(data) < at + _MAP_BODY.size:
-        raise ProtocolError(f"a MAP message of {len(data)} bytes")
-    nonce, protocol, internal, external, address = _MAP_BODY.unpack_from(data, at)
-    return nonce, protocol, internal, external, decode_address(address), _decode_options(data, at + _MAP_BODY.size)
+def _decode_map_body(data: bytes, *, with_options: bool = True) -> dict[str, Any]:
+    end = _REQUEST_HEAD.size + _MAP_BODY.size
+    if len(data) < end:
+        raise ProtocolError(f"a mapping in {len(data)} bytes")
+    nonce, protocol, internal, external, address = _MAP_BODY.unpack_from(data, _REQUEST_HEAD.size)
+    return {
+        "nonce": nonce,
+        "protocol": protocol,
+        "internal_port": internal,
+        "external_port": external,
+        "external_address": decode_address(address),
+        "options": decode_options(data, end) if with_options else (),
+    }
 
 
-def _encode_options(options: tuple[Option, ...]) -> bytes:
-    return b"".join(
-        _OPTION_HEAD.pack(option.code, len(option.data)) + option.data + bytes(-len(option.data) % 4)
-        for option in options
-    )
-
-
-def _decode_options(data: bytes, at: int) -> tuple[Option, ...]:
-    options: list[Option] = []
-    while at < len(data):
-        if len(data) - at < _OPTION_HEAD.size:
-            raise ProtocolError("an option without a whole head")
-        code, length = _OPTION_HEAD.unpack_from(data, at)
-        at += _OPTION_HEAD.size
-        if at + length + (-length % 4) > len(data):
-            raise ProtocolError(f"option {code} reaches past the end")
-        options.append(Option(code, data[at : at + length]))
-        at += length + (-length % 4)
-    return tuple(options)
+def _decode_peer_body(data: bytes) -> dict[str, Any]:
+    fields = _decode_map_body(data, with_options=False)
+    at = _REQUEST_HEAD.size + _MAP_BODY.size
+    if len(data) < at + _PEER_BODY.size:
+        raise ProtocolError(f"a PEER message of {len(data)} bytes")
+    port, address = _PEER_BODY.unpack_from(data, at)
+    peer = {"remote_port": port, "remote_address": decode_address(address)}
+    return {**fields, **peer, "options": decode_options(data, at + _PEER_BODY.size)}
 
 
 def _check_size(data: bytes) -> None:
@@ -281,5 +265,5 @@ def _check_size(data: bytes) -> None:
 
 def _sized(data: bytes) -> bytes:
     if len(data) > limits.PCP_DATAGRAM:
-        raise ProtocolError(f"{len(data)} bytes are more than a PCP message may have")  # section 7
+        raise InvalidRequest(f"{len(data)} bytes are more than a PCP message may have")  # section 7
     return data

@@ -7,6 +7,8 @@ from portmapper.errors import ProtocolError
 from portmapper.model import Endpoint, IPAddress, Protocol
 from portmapper.natpmp import wire as natpmp
 from portmapper.pcp import wire as pcp
+from portmapper.pcp.address import unspecified_like
+from portmapper.pcp.results import Result
 from portmapper.testing.table import Denied, MappingTable
 
 _ERROR_LIFETIME = 30  # RFC 6887 section 7.4: "short"
@@ -57,21 +59,23 @@ class PortControl:
     def _answer_pcp(self, request: pcp.Request, sender: IPAddress, now: float, epoch: int) -> pcp.Response:
         if isinstance(request, pcp.AnnounceRequest):
             return pcp.AnnounceResponse(result=0, lifetime=0, epoch=epoch)
+        if isinstance(request, pcp.PeerRequest):
+            raise ProtocolError("PEER is not simulated")
         if request.client != sender:
-            return _pcp_error(request, epoch, pcp.Result.ADDRESS_MISMATCH)
+            return _pcp_error(request, epoch, Result.ADDRESS_MISMATCH)
         protocol = {kind.number: kind for kind in Protocol}.get(request.protocol)
         if protocol is None:
-            return _pcp_error(request, epoch, pcp.Result.UNSUPP_PROTOCOL)
+            return _pcp_error(request, epoch, Result.UNSUPP_PROTOCOL)
         internal = Endpoint(sender, request.internal_port)
         if request.lifetime == 0:
             if self._remove(protocol, internal, request.nonce):
-                return _pcp_error(request, epoch, pcp.Result.NOT_AUTHORIZED)
-            return _pcp_success(request, epoch, 0, 0, pcp.unspecified_like(sender))
+                return _pcp_error(request, epoch, Result.NOT_AUTHORIZED)
+            return _pcp_success(request, epoch, 0, 0, unspecified_like(sender))
         lifetime = self._lifetime(request.lifetime)
         try:
             entry = self.table.grant(protocol, internal, request.external_port, now + lifetime, request.nonce)
         except Denied:
-            return _pcp_error(request, epoch, pcp.Result.NOT_AUTHORIZED)
+            return _pcp_error(request, epoch, Result.NOT_AUTHORIZED)
         return _pcp_success(request, epoch, lifetime, entry.external_port, self.external_address)
 
     def _lifetime(self, asked: int) -> int:
@@ -112,7 +116,7 @@ def _pcp_success(request: pcp.MapRequest, epoch: int, lifetime: int, port: int, 
     )
 
 
-def _pcp_error(request: pcp.MapRequest, epoch: int, result: pcp.Result) -> pcp.MapResponse:
+def _pcp_error(request: pcp.MapRequest, epoch: int, result: Result) -> pcp.MapResponse:
     return pcp.MapResponse(
         result=result,
         lifetime=_ERROR_LIFETIME,

@@ -1,30 +1,40 @@
 """PCP's messages, byte for byte (RFC 6887), and what is refused."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portmapper.errors import ProtocolError
+from portmapper.errors import InvalidRequest, ProtocolError
 from portmapper.model import IPAddress
+from portmapper.pcp.address import decode_address, encode_address, unspecified_like
+from portmapper.pcp.options import (
+    Description,
+    Filter,
+    Option,
+    PortSet,
+    PreferFailure,
+    ThirdParty,
+    UnknownOption,
+    is_mandatory,
+)
+from portmapper.pcp.results import Result, refusal
 from portmapper.pcp.wire import (
     AnnounceRequest,
     AnnounceResponse,
     MapRequest,
     MapResponse,
-    Option,
+    PeerRequest,
+    PeerResponse,
     Request,
     Response,
-    Result,
     UnsupportedVersionResponse,
-    decode_address,
     decode_request,
     decode_response,
-    encode_address,
-    unspecified_like,
 )
 from tests.wire import vectors as tv
 
@@ -37,11 +47,12 @@ EXTERNAL = IPv4Address("203.0.113.7")
 NO_IPV4 = IPv4Address(0)
 NO_IPV6 = IPv6Address(0)
 
-THIRD_PARTY = Option(1, encode_address(IPv4Address("192.168.1.20")))
-PREFER_FAILURE = Option(2, b"")
-FILTERS = tuple(
-    Option(3, bytes([0, prefix]) + port.to_bytes(2, "big") + encode_address(IPv4Address(remote)))
-    for prefix, port, remote in ((0, 0, "0.0.0.0"), (96 + 24, 0, "198.51.100.0"), (96 + 32, 443, "198.51.101.5"))
+THIRD_PARTY = ThirdParty(IPv4Address("192.168.1.20"))
+PREFER_FAILURE = PreferFailure()
+FILTERS = (
+    Filter(NO_IPV4, prefix=0),
+    Filter.of(IPv4Network("198.51.100.0/24")),
+    Filter.of(IPv4Network("198.51.101.5/32"), 443),
 )
 
 
@@ -95,10 +106,22 @@ FIREWALL = MapRequest(
 FOR_ANOTHER = map_request(UDP, 5060, 600, 0, NO_IPV4, THIRD_PARTY)
 THIS_OR_NOTHING = map_request(TCP, 8080, 3600, 8080, EXTERNAL, PREFER_FAILURE)
 FILTERED = map_request(TCP, 8443, 3600, 0, NO_IPV4, *FILTERS)
-DESCRIBED = map_request(TCP, 22, 3600, 0, NO_IPV4, Option(128, b"SSH box"))
-PORT_SET = map_request(UDP, 50000, 3600, 0, NO_IPV4, Option(130, bytes.fromhex("0064c35000")))
+DESCRIBED = map_request(TCP, 22, 3600, 0, NO_IPV4, Description("SSH box"))
+PORT_SET = map_request(UDP, 50000, 3600, 0, NO_IPV4, PortSet(100, 50000))
 
-# PC-02 to PC-08, PC-11, PC-13, PC-25, PC-27, PC-86, PC-92, PC-94, PC-95
+OUTBOUND = PeerRequest(
+    client=CLIENT,
+    lifetime=600,
+    nonce=NONCE,
+    protocol=TCP,
+    internal_port=54321,
+    external_port=0,
+    external_address=NO_IPV4,
+    remote_port=443,
+    remote_address=IPv4Address("198.51.100.20"),
+)
+
+# PC-02 to PC-08, PC-11, PC-12, PC-13, PC-25, PC-27, PC-86, PC-92, PC-94, PC-95
 REQUESTS: dict[str, tuple[bytes, Request]] = {
     "TV-06": (tv.TV06_REQ, AnnounceRequest(client=CLIENT)),
     "TV-09": (tv.TV09_REQ, AnnounceRequest(client=CLIENT)),
@@ -111,10 +134,11 @@ REQUESTS: dict[str, tuple[bytes, Request]] = {
     "TV-15": (tv.TV15_REQ, FILTERED),
     "TV-16": (tv.TV16_REQ, DESCRIBED),
     "TV-17": (tv.TV17_REQ, PORT_SET),
+    "TV-18": (tv.TV18_REQ, OUTBOUND),
 }
 
 GRANTED = map_response(PLAIN, 86400, external=40000, address=EXTERNAL)
-RESPONSES: dict[str, tuple[bytes, AnnounceResponse | MapResponse]] = {
+RESPONSES: dict[str, tuple[bytes, AnnounceResponse | MapResponse | PeerResponse]] = {
     "TV-09": (tv.TV09_RESP, AnnounceResponse(result=0, lifetime=0, epoch=86400)),
     "TV-10": (tv.TV10_RESP, GRANTED),
     "TV-11 delete": (tv.TV11_DELETE_RESP, map_response(DELETE, 86406, external=0, address=NO_IPV4)),
@@ -130,14 +154,29 @@ RESPONSES: dict[str, tuple[bytes, AnnounceResponse | MapResponse]] = {
         tv.TV16_RESP,
         replace(
             map_response(DESCRIBED, 86417, external=30022, address=EXTERNAL),
-            options=(Option(128, b"SSH"),),
+            options=(Description("SSH"),),
         ),
     ),
     "TV-17": (
         tv.TV17_RESP,
         replace(
             map_response(PORT_SET, 86417, external=37056, address=IPv4Address("192.0.2.3")),
-            options=(Option(130, bytes.fromhex("0020c35000")),),
+            options=(PortSet(32, 50000),),
+        ),
+    ),
+    "TV-18": (
+        tv.TV18_RESP,
+        PeerResponse(
+            result=0,
+            lifetime=600,
+            epoch=86417,
+            nonce=NONCE,
+            protocol=TCP,
+            internal_port=54321,
+            external_port=54321,
+            external_address=EXTERNAL,
+            remote_port=443,
+            remote_address=IPv4Address("198.51.100.20"),
         ),
     ),
     "TV-19": (tv.TV19_MISMATCH, refused(PLAIN, 86418, Result.ADDRESS_MISMATCH, 1800)),
@@ -159,9 +198,10 @@ def test_response_vectors_both_ways(data: bytes, response: Response) -> None:
     assert decode_response(data) == response
 
 
-def option_ends(message: Request | AnnounceResponse | MapResponse) -> dict[int, int]:
+def option_ends(message: Request | AnnounceResponse | MapResponse | PeerResponse) -> dict[int, int]:
     """Return how many options are whole at each size at which the message may end."""
-    size = 60 if isinstance(message, MapRequest | MapResponse) else 24
+    sizes = {AnnounceRequest: 24, AnnounceResponse: 24, PeerRequest: 80, PeerResponse: 80}
+    size = sizes.get(type(message), 60)
     ends = {size: 0}
     for count, option in enumerate(message.options, 1):
         size += 4 + len(option.data) + -len(option.data) % 4
@@ -280,7 +320,7 @@ def test_other_versions_are_refused(version: int) -> None:
 
 def of_size(size: int) -> MapRequest:
     """Return a request with an option that makes it `size` bytes long."""
-    return replace(PLAIN, options=(Option(128, b"x" * (size - 64)),))
+    return replace(PLAIN, options=(UnknownOption(200, b"x" * (size - 64)),))
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 20, 23, 25, 62, 1104])
@@ -304,12 +344,12 @@ def test_1100_bytes_are_the_most() -> None:
     whole = of_size(1100)
     assert len(whole.encode()) == 1100
     assert decode_request(whole.encode()) == whole
-    with pytest.raises(ProtocolError, match="1104"):
+    with pytest.raises(InvalidRequest, match="1104"):
         of_size(1101).encode()
-    with pytest.raises(ProtocolError, match="1104"):
+    with pytest.raises(InvalidRequest, match="1104"):
         replace(GRANTED, options=of_size(1104).options).encode()
-    with pytest.raises(ProtocolError, match="1104"):
-        AnnounceRequest(client=CLIENT, options=(Option(128, bytes(1076)),)).encode()
+    with pytest.raises(InvalidRequest, match="1104"):
+        AnnounceRequest(client=CLIENT, options=(UnknownOption(200, bytes(1076)),)).encode()
 
 
 def test_a_map_message_without_its_body_is_refused() -> None:
@@ -319,7 +359,7 @@ def test_a_map_message_without_its_body_is_refused() -> None:
         decode_request(tv.TV10_REQ[:56])
 
 
-@pytest.mark.parametrize("opcode", [2, 3, 127])
+@pytest.mark.parametrize("opcode", [3, 127])
 def test_opcodes_that_are_not_used_here_are_refused(opcode: int) -> None:
     """PC-40."""
     with pytest.raises(ProtocolError, match="opcode"):
@@ -383,12 +423,12 @@ def test_no_preference_keeps_the_family() -> None:
 def test_unknown_options_are_kept_and_harmless(code: int) -> None:
     """PC-29: in the mandatory range too."""
     response = decode_response(tv.TV10_RESP + bytes([code, 0, 0, 1, 7, 0, 0, 0]))
-    assert response == replace(GRANTED, options=(Option(code, b"\x07"),))
+    assert response == replace(GRANTED, options=(UnknownOption(code, b"\x07"),))
 
 
 def test_options_after_announce_are_read() -> None:
     """PC-13."""
-    options = (Option(99, b"abcde"), Option(200, b""))
+    options = (UnknownOption(99, b"abcde"), UnknownOption(200, b""))
     response = AnnounceResponse(result=0, lifetime=0, epoch=1, options=options)
     assert response.encode()[24:] == bytes.fromhex("63000005 61626364 65000000 c8000000")
     assert decode_response(response.encode()) == response
@@ -397,7 +437,7 @@ def test_options_after_announce_are_read() -> None:
 def test_options_are_padded_to_four_bytes() -> None:
     """PC-25: the padding is not part of the length."""
     for length, padded in enumerate((0, 4, 4, 4, 4, 8, 8, 8, 8)):
-        request = replace(PLAIN, options=(Option(128, b"x" * length), PREFER_FAILURE))
+        request = replace(PLAIN, options=(Description("x" * length), PREFER_FAILURE))
         data = request.encode()
         assert data[60:] == bytes([128, 0, 0, length]) + (b"x" * length).ljust(padded, b"\0") + bytes([2, 0, 0, 0])
         assert decode_request(data) == request
@@ -415,6 +455,70 @@ def test_an_option_past_the_end_is_refused(options: str) -> None:
         decode_request(tv.TV10_REQ + bytes.fromhex(options))
 
 
+@pytest.mark.parametrize(
+    ("network", "prefix"), [("198.51.100.0/24", 120), ("0.0.0.0/0", 96), ("2001:db8::/32", 32), ("::/0", 0)]
+)
+def test_a_filter_counts_ipv4_prefixes_from_96(network: str, prefix: int) -> None:
+    """PC-114."""
+    kind = IPv6Network if ":" in network else IPv4Network
+    assert Filter.of(kind(network)).prefix == prefix
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["01000004 c0a80114", "02000001 00000000", "03000004 00000000", "82000004 00640001", "82000005 00000001 00000000",
+     "03000014 00810000 00000000 00000000 0000ffff 00000000"],
+)  # fmt: skip
+def test_a_known_option_that_is_malformed_makes_the_message_invalid(option: str) -> None:
+    """PC-32: wrong length, a port set of none, a filter of 129 bits."""
+    with pytest.raises(ProtocolError):
+        decode_response(tv.TV10_RESP + bytes.fromhex(option))
+
+
+def test_a_description_may_be_cut_inside_a_character() -> None:
+    """PC-127: what came is kept byte for byte."""
+    response = decode_response(tv.TV10_RESP + bytes.fromhex("80000002 61c30000"))
+    assert isinstance(response, MapResponse)
+    assert response.options[0].data == b"a\xc3"
+    assert decode_response(response.encode()) == response
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Description("x" * 1017), lambda: Description("\ud800"), lambda: PortSet(0, 1), lambda: PortSet(65536, 1),
+     lambda: PortSet(1, 65536), lambda: Filter.of(IPv4Network("0.0.0.0/0"), 65536),
+     lambda: replace(PLAIN, nonce=bytes(11)).encode()],
+)  # fmt: skip
+def test_what_cannot_be_sent_is_an_invalid_request(make: Callable[[], object]) -> None:
+    """PC-126, PC-130; ours to refuse, so no ProtocolError."""
+    with pytest.raises(InvalidRequest):
+        make()
+
+
+def test_the_longest_description_fits() -> None:
+    """PC-126."""
+    assert len(Description("x" * 1016).data) == 1016
+
+
+def test_the_top_bit_makes_an_option_optional() -> None:
+    """PC-26."""
+    assert [is_mandatory(code) for code in (1, 127, 128, 255)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("code", range(1, 27))
+def test_every_registered_result_has_a_name_and_a_meaning(code: int) -> None:
+    """PC-50 to PC-63."""
+    error = refusal(code, 30)
+    assert (error.code, error.name, error.retry_after) == (code, Result(code).name, 30)
+    assert "the gateway refused" not in str(error)
+
+
+def test_an_unknown_result_is_kept_and_a_long_lifetime_is_cut() -> None:
+    """PC-47, PC-64, S22."""
+    assert (refusal(200, 2**32 - 1).name, refusal(200, 2**32 - 1).retry_after) == ("RESULT_200", 86400)
+    assert refusal(12, 0).retry_after is None
+
+
 # --- Any message, any bytes
 
 BYTE = st.integers(0, 255)
@@ -425,7 +529,16 @@ IPV4 = st.integers(0, 2**32 - 1).map(IPv4Address)
 IPV6 = st.integers(2**48, 2**128 - 1).map(IPv6Address) | st.integers(0, 2**32 - 1).map(IPv6Address)  # none is mapped
 ADDRESSES: st.SearchStrategy[IPAddress] = IPV4 | IPV6
 NONCES = st.binary(min_size=12, max_size=12)
-OPTIONS = st.lists(st.builds(Option, BYTE, st.binary(max_size=40)), max_size=5).map(tuple)
+KNOWN = {ThirdParty.code, PreferFailure.code, Filter.code, Description.code, PortSet.code}
+OPTION: st.SearchStrategy[Option] = st.one_of(
+    st.builds(UnknownOption, BYTE.filter(lambda code: code not in KNOWN), st.binary(max_size=40)),
+    st.builds(ThirdParty, ADDRESSES),
+    st.just(PreferFailure()),
+    st.builds(Filter, ADDRESSES, st.integers(0, 128), PORTS),
+    st.builds(Description, st.text(max_size=10)),
+    st.builds(PortSet, PORTS.filter(bool), PORTS, st.booleans()),
+)
+OPTIONS = st.lists(OPTION, max_size=5).map(tuple)
 ANY_REQUEST: st.SearchStrategy[Request] = st.one_of(
     st.builds(AnnounceRequest, client=ADDRESSES, options=OPTIONS),
     st.builds(
@@ -437,6 +550,19 @@ ANY_REQUEST: st.SearchStrategy[Request] = st.one_of(
         internal_port=PORTS,
         external_port=PORTS,
         external_address=ADDRESSES,
+        options=OPTIONS,
+    ),
+    st.builds(
+        PeerRequest,
+        client=ADDRESSES,
+        lifetime=LONGS,
+        nonce=NONCES,
+        protocol=BYTE,
+        internal_port=PORTS,
+        external_port=PORTS,
+        external_address=ADDRESSES,
+        remote_port=PORTS,
+        remote_address=ADDRESSES,
         options=OPTIONS,
     ),
 )
@@ -452,6 +578,20 @@ ANY_RESPONSE: st.SearchStrategy[Response] = st.one_of(
         internal_port=PORTS,
         external_port=PORTS,
         external_address=ADDRESSES,
+        options=OPTIONS,
+    ),
+    st.builds(
+        PeerResponse,
+        result=RESULTS,
+        lifetime=LONGS,
+        epoch=LONGS,
+        nonce=NONCES,
+        protocol=BYTE,
+        internal_port=PORTS,
+        external_port=PORTS,
+        external_address=ADDRESSES,
+        remote_port=PORTS,
+        remote_address=ADDRESSES,
         options=OPTIONS,
     ),
     st.builds(UnsupportedVersionResponse, version=BYTE),
