@@ -3,7 +3,8 @@
 import os
 import sys
 from collections.abc import Iterator
-from ipaddress import ip_address
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
 
 from portmapper import limits
 from portmapper.errors import GatewayUnreachable, InvalidRequest, NoGateway
@@ -12,6 +13,7 @@ from portmapper.model import Gateway, IPAddress
 from portmapper.net.datagram import source_towards
 from portmapper.text import safe_text
 
+_FAR_AWAY = IPv6Address("2001:db8::1")  # for documentation (RFC 3849): never reached, and nothing is sent there
 _HINT = "name the router's address with --gateway (in Python: gateway=)"
 
 
@@ -53,7 +55,16 @@ def _gateways(routes: list[DefaultRoute]) -> Iterator[Gateway]:
 
 
 def _gateway(address: IPAddress, interface: str | None) -> Gateway:
-    return Gateway(address=address, source=source_towards(address), interface=interface)
+    return Gateway(address=address, source=_source_facing(address), interface=interface)
+
+
+def _source_facing(address: IPAddress) -> IPAddress:
+    # A mapping is made for the address that asks (RFC 6887 section 8.1), and nobody far away reaches a link-local one:
+    # towards a link-local gateway it has to be the address that this host uses for the world (section 8.4).
+    if isinstance(address, IPv6Address) and address.is_link_local:
+        with suppress(GatewayUnreachable):
+            return source_towards(_FAR_AWAY)
+    return source_towards(address)
 
 
 def _read(path: str) -> str:

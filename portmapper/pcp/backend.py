@@ -45,10 +45,9 @@ class PcpBackend(Backend):
         suggested = renew.external if renew else Endpoint(None, request.external_port)
         nonce = mapping_nonce(self._key, self._gateway, request)
         granted = await self._client.map(self._map_request(request, nonce, suggested, request.lifetime))
-        if not granted.external_port or not granted.lifetime:
+        external = self._external(granted)
+        if not external.port or not granted.lifetime:
             raise ProtocolError("the gateway granted external port 0 or a lifetime of 0")
-        nowhere = granted.external_address == unspecified_like(granted.external_address)
-        external = Endpoint(None if nowhere else granted.external_address, granted.external_port)
         return self._lease(request, external, granted.lifetime, nonce)
 
     async def unmap(self, lease: Lease) -> None:
@@ -67,6 +66,13 @@ class PcpBackend(Backend):
         lease = await self.map(request)
         await self.unmap(lease)
         return lease.external.address
+
+    def _external(self, granted: wire.MapResponse) -> Endpoint:
+        if granted.external_address == self._gateway.source and not granted.external_port:
+            # No NAT (section 11.1), so it is the internal port: miniupnpd 2.3.1 writes 0 when it extends a pinhole.
+            return Endpoint(granted.external_address, granted.internal_port)
+        nowhere = granted.external_address == unspecified_like(granted.external_address)
+        return Endpoint(None if nowhere else granted.external_address, granted.external_port)
 
     def _observe_epoch(self, epoch: int) -> None:
         if self._epoch.observe(epoch, clock.now()):

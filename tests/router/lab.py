@@ -1,6 +1,7 @@
 """A real router in network namespaces: LAN host - router (miniupnpd, nftables NAT) - WAN host.
 
     NAME-lan 192.168.77.10  --  192.168.77.1 NAME-rtr 8.8.4.1  --  8.8.4.2 NAME-wan
+             fd77::10           fd77::1      2001:db8:1::1     2001:db8:1::2
 
 miniupnpd refuses to map behind a private or documentation address, so the WAN side uses a public one; nothing leaves
 the namespaces. A mapping is proved by a packet from the WAN host that a server on the LAN host answers, never by a
@@ -28,6 +29,7 @@ from tests.sockets import LabSocket
 
 LAN_ADDRESS, GATEWAY, EXTERNAL, WAN_ADDRESS = "192.168.77.10", "192.168.77.1", "8.8.4.1", "8.8.4.2"
 NEIGHBOUR_ADDRESS = "192.168.77.11"
+LAN_ADDRESS_6, GATEWAY_6, EXTERNAL_6, WAN_ADDRESS_6 = "fd77::10", "fd77::1", "2001:db8:1::1", "2001:db8:1::2"
 TOKEN = b"portmapper was here"
 PREFIX = "pmt"
 NEEDED = ("miniupnpd", "nft", "ip")
@@ -174,9 +176,17 @@ class Lab:
         """Load nftables rules into the router."""
         subprocess.run([*_inside(self.router), "nft", "-f", "-"], input=rules.encode(), check=True)
 
+    def link_local_gateway(self) -> str:
+        """Make the router's link-local address the IPv6 gateway, as advertisements do; return it with its zone."""
+        found = json.loads(_output("ip", "-n", self.router, "-j", "-6", "addr", "show", "dev", "lan0", "scope", "link"))
+        address: str = next(one["local"] for link in found for one in link.get("addr_info", []) if "local" in one)
+        _call("ip", "-n", self.lan, "-6", "route", "replace", "default", "via", address, "dev", "eth0")
+        return f"{address}%eth0"
+
     def remove_default_route(self) -> None:
         """Leave the LAN host without a way out."""
         _call("ip", "-n", self.lan, "route", "del", "default")
+        _call("ip", "-n", self.lan, "-6", "route", "del", "default")
 
     @contextmanager
     def second_host(self) -> Iterator[None]:
@@ -232,9 +242,11 @@ class Lab:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PORTMAPPER_STATE": str(self._folder / "state")}
 
-    def socket(self, namespace: str, kind: socket.SocketKind) -> socket.socket:
+    def socket(
+        self, namespace: str, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_INET
+    ) -> socket.socket:
         """Return a socket that lives in `namespace`."""
-        return _in_namespace(namespace, lambda: LabSocket(socket.AF_INET, kind))
+        return _in_namespace(namespace, lambda: LabSocket(family, kind))
 
     def reach_tcp(self, port: int, timeout: float = 1.0) -> bytes | None:
         """Connect from the WAN host to the router's external address; return what the server says."""
@@ -242,6 +254,16 @@ class Lab:
             sock.settimeout(timeout)
             try:
                 sock.connect((EXTERNAL, port))
+                return sock.recv(100)
+            except OSError:
+                return None
+
+    def reach_tcp6(self, port: int, timeout: float = 1.0) -> bytes | None:
+        """Connect from the WAN host to the LAN host's own IPv6 address; return what the server says."""
+        with self.socket(self.wan, socket.SOCK_STREAM, socket.AF_INET6) as sock:
+            sock.settimeout(timeout)
+            try:
+                sock.connect((LAN_ADDRESS_6, port))
                 return sock.recv(100)
             except OSError:
                 return None
@@ -267,6 +289,13 @@ class Lab:
         _address(self.router, "wan0", EXTERNAL)
         _address(self.wan, "eth0", WAN_ADDRESS)
         _call("ip", "-n", self.lan, "route", "add", "default", "via", GATEWAY)
+        _address(self.lan, "eth0", LAN_ADDRESS_6)
+        _address(self.router, "lan0", GATEWAY_6)
+        _address(self.router, "wan0", EXTERNAL_6)
+        _address(self.wan, "eth0", WAN_ADDRESS_6)
+        _call("ip", "-n", self.lan, "-6", "route", "add", "default", "via", GATEWAY_6)
+        _call("ip", "-n", self.wan, "-6", "route", "add", "default", "via", EXTERNAL_6)
+        _call(*_inside(self.router), "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
         _call("ip", "-n", self.router, "route", "add", "default", "via", WAN_ADDRESS)
         _call(*_inside(self.router), "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
         self.firewall(_FIREWALL)
@@ -313,10 +342,14 @@ def answering(lab: Lab, *ports: int) -> Iterator[None]:
     selector = selectors.DefaultSelector()
     selector.register(wake, selectors.EVENT_READ)
     for port in ports:
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            sock = lab.socket(lab.lan, kind)
+        for kind, family, address in (
+            (socket.SOCK_STREAM, socket.AF_INET, LAN_ADDRESS),
+            (socket.SOCK_DGRAM, socket.AF_INET, LAN_ADDRESS),
+            (socket.SOCK_STREAM, socket.AF_INET6, LAN_ADDRESS_6),
+        ):
+            sock = lab.socket(lab.lan, kind, family)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((LAN_ADDRESS, port))
+            sock.bind((address, port))
             if kind == socket.SOCK_STREAM:
                 sock.listen(64)
             selector.register(sock, selectors.EVENT_READ)
@@ -373,7 +406,8 @@ def _link(one: str, name: str, other: str, other_name: str) -> None:
 
 
 def _address(namespace: str, device: str, address: str) -> None:
-    _call("ip", "-n", namespace, "addr", "add", f"{address}/24", "dev", device)
+    net = [f"{address}/64", "nodad"] if ":" in address else [f"{address}/24"]
+    _call("ip", "-n", namespace, "addr", "add", *net, "dev", device)
     _call("ip", "-n", namespace, "link", "set", device, "up")
 
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from tests.router.conftest import MakeLab
-from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, TOKEN, Lab, Running, answering
+from tests.router.lab import EXTERNAL, GATEWAY, GATEWAY_6, LAN_ADDRESS, LAN_ADDRESS_6, TOKEN, Lab, Running, answering
 
 PROTOCOLS = ("tcp", "udp")
 SOAK = int(os.environ.get("PORTMAPPER_SOAK", "40"))
@@ -108,9 +108,10 @@ def test_address(make_lab: MakeLab, backend: str) -> None:
 
 def test_gateway(make_lab: MakeLab) -> None:
     done = make_lab().run("gateway", "--json")
-    assert json.loads(done.stdout) == {
-        "event": "gateway", "address": GATEWAY, "source": LAN_ADDRESS, "interface": "eth0"
-    }  # fmt: skip
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"event": "gateway", "address": GATEWAY, "source": LAN_ADDRESS, "interface": "eth0"},
+        {"event": "gateway", "address": GATEWAY_6, "source": LAN_ADDRESS_6, "interface": "eth0"},
+    ]
 
 
 def test_refused_port_is_exit_5_with_every_reason(make_lab: MakeLab) -> None:

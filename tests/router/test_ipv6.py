@@ -1,0 +1,61 @@
+"""A pinhole in the IPv6 firewall, by PCP to the IPv6 gateway."""
+
+import json
+import time
+
+from tests.router.conftest import MakeLab
+from tests.router.lab import GATEWAY_6, LAN_ADDRESS_6, TOKEN, answering
+
+
+def test_a_pinhole_lets_the_wan_host_reach_the_very_address(make_lab: MakeLab) -> None:
+    """PC-12, PC-147: the external endpoint is the internal one; closed again afterwards."""
+    lab = make_lab(min_lifetime=1)
+    with answering(lab, 8080):
+        assert lab.reach_tcp6(8080, timeout=0.5) is None
+        with lab.running("map", "8080", "--gateway", GATEWAY_6) as command:
+            mapped = command.event()
+            assert mapped["internal"] == mapped["external"] == {"address": LAN_ADDRESS_6, "port": 8080}
+            assert (mapped["backend"], mapped["gateway"]) == ("pcp", GATEWAY_6)
+            assert lab.reach_tcp6(8080) == TOKEN
+            command.end()
+            assert command.event()["released"] is True
+        assert lab.reach_tcp6(8080, timeout=0.5) is None
+
+
+def test_a_pinhole_that_cannot_be_deleted_after_a_renewal_is_said_and_ends_with_its_lease(make_lab: MakeLab) -> None:
+    """miniupnpd 2.3.1 answers NOT_AUTHORIZED to the delete of a pinhole that was renewed, whatever the nonce."""
+    lab = make_lab(min_lifetime=1)
+    with answering(lab, 8080), lab.running("map", "8080", "--gateway", GATEWAY_6, "--lifetime", "8") as command:
+        assert command.event()["event"] == "mapped"
+        assert command.event()["event"] == "renewed"
+        assert lab.reach_tcp6(8080) == TOKEN
+        command.end()
+        closed = command.event()
+        assert closed["released"] is False
+        assert 0 < closed["remaining"] <= 8
+        assert "NOT_AUTHORIZED" in closed["reason"]
+        deadline = time.monotonic() + closed["remaining"] + 4
+        while lab.reach_tcp6(8080, timeout=0.3) == TOKEN:
+            assert time.monotonic() < deadline
+
+
+def test_a_pinhole_that_is_there_already_is_taken_over(make_lab: MakeLab) -> None:
+    """miniupnpd 2.3.1 answers with external port 0 when it extends a pinhole; there is no other port it could be."""
+    lab = make_lab()
+    for _ in range(2):
+        done = lab.run("map", "8080", "--gateway", GATEWAY_6, "--once", "--lifetime", "60")
+        assert done.returncode == 0, done.stderr
+        assert f"is open at [{LAN_ADDRESS_6}]:8080" in done.stdout
+
+
+def test_a_link_local_gateway_is_asked_from_the_address_that_is_to_be_reached(make_lab: MakeLab) -> None:
+    """PC-103, PC-23: the zone is kept, and the source is not the link-local address of this host."""
+    lab = make_lab(min_lifetime=1)
+    gateway = lab.link_local_gateway()
+    routes = [json.loads(line) for line in lab.run("gateway", "--json").stdout.splitlines()]
+    assert {"event": "gateway", "address": gateway, "source": LAN_ADDRESS_6, "interface": "eth0"} in routes
+    with answering(lab, 8080), lab.running("map", "8080", "--gateway", gateway) as command:
+        assert command.event()["external"] == {"address": LAN_ADDRESS_6, "port": 8080}
+        assert lab.reach_tcp6(8080) == TOKEN
+        command.end()
+        assert command.event()["released"] is True
