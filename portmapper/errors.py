@@ -77,6 +77,17 @@ class RequestRefused(RemoteError):
         self.retry_after = retry_after
 
 
+class PortUnavailable(RequestRefused):
+    """The gateway would map the port, but not at the external port that it has to be; `granted` is the one it gave.
+
+    What it gave has been released.
+    """
+
+    def __init__(self, message: str, *, granted: int) -> None:
+        super().__init__(message, code=0, name="OTHER_PORT_GRANTED")
+        self.granted = granted
+
+
 class NoService(RemoteError):
     """Every backend failed. ``reasons`` holds each one's own error by backend name, in the order of trying."""
 

@@ -19,6 +19,7 @@ from portmapper.errors import (
     MapperClosed,
     NoService,
     PortMapperError,
+    PortUnavailable,
     ProtocolError,
     RequestRefused,
 )
@@ -94,19 +95,22 @@ class PortMapper:
         protocol: str = "tcp",
         *,
         external_port: int = 0,
+        exact: bool = False,
         lifetime: int = limits.DEFAULT_LIFETIME,
         description: str = "portmapper",
     ) -> Mapping:
         """Open `port` of this host and keep it open until the mapping or the mapper is closed.
 
-        `external_port` 0 leaves the choice to the gateway, which may also grant another than asked. `lifetime` is the
-        seconds to ask for; renewal is automatic. Raises InvalidRequest, NoService with each backend's reason.
+        `external_port` 0 leaves the choice to the gateway, which may also grant another than asked, unless it has to be
+        `exact`ly that one. `lifetime` is the seconds to ask for; renewal is automatic. Raises InvalidRequest, NoService
+        with each backend's reason.
         """
         self._running()
         request = MappingRequest(
             protocol=Protocol.parse(protocol),
             internal_port=port,
             external_port=external_port,
+            exact=exact,
             lifetime=lifetime,
             description=description,
         )
@@ -174,7 +178,8 @@ class PortMapper:
             raise selection.failure()
 
     async def _obtain_again(self, holding: Holding) -> Grant:
-        return await self._obtain(replace(holding.request, external_port=holding.lease.external.port))
+        wish = holding.request.external_port if holding.request.exact else holding.lease.external.port
+        return await self._obtain(replace(holding.request, external_port=wish))
 
     def _trust(self, backend: Backend) -> None:
         self._opened.append(backend)
@@ -226,7 +231,18 @@ async def _ask(backend: Backend, request: MappingRequest) -> Grant:
         with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
             await backend.unmap(granted[0] if granted else await backend.find(request))
         raise
+    await _check_port(backend, granted[0])
     return Grant(backend, granted[0], begin)
+
+
+async def _check_port(backend: Backend, lease: Lease) -> None:
+    """Release a lease at another port than it has to be. Raises PortUnavailable."""
+    wanted, port = lease.request.external_port, lease.external.port
+    if not lease.request.exact or port == wanted:
+        return
+    with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
+        await backend.unmap(lease)
+    raise PortUnavailable(f"external port {wanted} is not to be had; the gateway offered {port}", granted=port)
 
 
 @asynccontextmanager
@@ -235,6 +251,7 @@ async def open_mapping(
     protocol: str = "tcp",
     *,
     external_port: int = 0,
+    exact: bool = False,
     lifetime: int = limits.DEFAULT_LIFETIME,
     description: str = "portmapper",
     gateway: Gateway | str | None = None,
@@ -242,4 +259,6 @@ async def open_mapping(
 ) -> AsyncGenerator[Mapping]:
     """Open one port for the time of an ``async with`` block; arguments and errors as for PortMapper and its map."""
     async with PortMapper(gateway=gateway, backends=backends) as mapper:
-        yield await mapper.map(port, protocol, external_port=external_port, lifetime=lifetime, description=description)
+        yield await mapper.map(
+            port, protocol, external_port=external_port, exact=exact, lifetime=lifetime, description=description
+        )

@@ -66,7 +66,7 @@ class Gateway:
 class MappingRequest:
     """What the user wants: `lifetime` in seconds; `external_port` 0 leaves the choice to the gateway.
 
-    Raises InvalidRequest for values no protocol can carry.
+    With `exact` no other external port will do. Raises InvalidRequest for values no protocol can carry.
     """
 
     protocol: Protocol
@@ -74,11 +74,14 @@ class MappingRequest:
     external_port: int = 0
     lifetime: int = limits.DEFAULT_LIFETIME
     description: str = "portmapper"
+    exact: bool = False
 
     def __post_init__(self) -> None:
         _check_range("port", self.internal_port, 1, 65535)
         _check_range("external port", self.external_port, 0, 65535)
         _check_range("lifetime", self.lifetime, 1, limits.MAX_LIFETIME)
+        if self.exact and not self.external_port:
+            raise InvalidRequest("an exact mapping needs the external port that it has to be")
         if len(self.description) > limits.DESCRIPTION_TEXT or not self.description.isprintable():
             raise InvalidRequest(f"description must be at most {limits.DESCRIPTION_TEXT} printable characters")
 

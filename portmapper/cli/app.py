@@ -44,9 +44,10 @@ def app() -> None:
 @app.command("map")
 @click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/tcp|/udp]...")
 @click.option("--lifetime", type=int, default=limits.DEFAULT_LIFETIME, show_default=True, help="Seconds to ask for.")
+@click.option("--exact", is_flag=True, help="EXTERNAL or nothing: no other external port will do.")
 @click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
 @with_settings
-def map_command(ports: tuple[str, ...], lifetime: int, once: bool, **options: Any) -> int:
+def map_command(ports: tuple[str, ...], lifetime: int, exact: bool, once: bool, **options: Any) -> int:
     """Open ports until interrupted (Ctrl-C, SIGTERM or SIGHUP).
 
     \b
@@ -54,7 +55,7 @@ def map_command(ports: tuple[str, ...], lifetime: int, once: bool, **options: An
     portmapper map 8080:80 5000/udp  two ports; 80 is the wished-for external port of the first
     portmapper map 8080 --json       for programs
     """  # noqa: D301 - \b is click's word for "keep these lines"
-    requests = [parse_port(text, lifetime=lifetime) for text in ports]
+    requests = [parse_port(text, lifetime=lifetime, exact=exact) for text in ports]
     settings = settings_of(options)
     return _run(partial(_map_once if once else _map_and_hold, requests, settings))
 
@@ -106,8 +107,8 @@ async def _map_all(requests: Sequence[MappingRequest], mapper: PortMapper) -> li
                 request.internal_port,
                 request.protocol,
                 external_port=request.external_port,
+                exact=request.exact,
                 lifetime=request.lifetime,
-                description=request.description,
             )
             for request in requests
         ]

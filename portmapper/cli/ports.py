@@ -7,7 +7,7 @@ from portmapper.text import safe_text
 _DIGITS = 5
 
 
-def parse_port(text: str, *, lifetime: int, description: str = "portmapper") -> MappingRequest:
+def parse_port(text: str, *, lifetime: int, exact: bool = False) -> MappingRequest:
     """Return the request that `text` stands for. Raises InvalidRequest."""
     ports, slash, protocol = text.partition("/")
     internal, colon, external = ports.partition(":")
@@ -16,7 +16,7 @@ def parse_port(text: str, *, lifetime: int, description: str = "portmapper") -> 
         internal_port=_number(internal, text),
         external_port=_number(external, text) if colon else 0,
         lifetime=lifetime,
-        description=description,
+        exact=exact,
     )
 
 

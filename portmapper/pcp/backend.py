@@ -14,6 +14,7 @@ from portmapper.pcp import wire
 from portmapper.pcp.address import unspecified_like
 from portmapper.pcp.client import PcpClient
 from portmapper.pcp.epoch import EpochWatch
+from portmapper.pcp.options import PreferFailure
 
 
 class PcpBackend(Backend):
@@ -90,6 +91,7 @@ class PcpBackend(Backend):
             internal_port=request.internal_port,
             external_port=suggested.port,
             external_address=suggested.address or unspecified_like(client),
+            options=(PreferFailure(),) if request.exact and lifetime else (),
         )
 
     def _lease(self, request: MappingRequest, external: Endpoint, lifetime: int, nonce: bytes) -> Lease:

@@ -38,6 +38,7 @@ class SimulatedGateway:
         upnp: bool = True,
         igd_version: int = 2,
         permanent_only: bool = False,
+        honours_prefer_failure: bool = True,
         min_lifetime: int = 1,
         max_lifetime: int = 86400,
         external_address: IPv4Address = _LOOPBACK,
@@ -45,6 +46,7 @@ class SimulatedGateway:
         self._switches = (pcp, natpmp, upnp)
         self._igd_version = igd_version
         self._permanent_only = permanent_only
+        self._honours_prefer_failure = honours_prefer_failure
         self._lifetimes = (min_lifetime, max_lifetime)
         self._external_address = external_address
         self._begin = clock.now()
@@ -108,6 +110,7 @@ class SimulatedGateway:
             speaks_natpmp=speaks_natpmp,
             min_lifetime=self._lifetimes[0],
             max_lifetime=self._lifetimes[1],
+            honours_prefer_failure=self._honours_prefer_failure,
         )
         self._igd = Igd(
             table=self.table,

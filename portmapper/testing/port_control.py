@@ -8,6 +8,7 @@ from portmapper.model import Endpoint, IPAddress, Protocol
 from portmapper.natpmp import wire as natpmp
 from portmapper.pcp import wire as pcp
 from portmapper.pcp.address import unspecified_like
+from portmapper.pcp.options import PreferFailure
 from portmapper.pcp.results import Result
 from portmapper.testing.table import Denied, MappingTable
 
@@ -24,6 +25,7 @@ class PortControl:
     speaks_natpmp: bool
     min_lifetime: int
     max_lifetime: int
+    honours_prefer_failure: bool = True
 
     def answer(self, data: bytes, sender: IPAddress, now: float, epoch: int) -> list[bytes]:
         """Return the datagrams that answer `data`, which came from `sender`."""
@@ -76,6 +78,13 @@ class PortControl:
             entry = self.table.grant(protocol, internal, request.external_port, now + lifetime, request.nonce)
         except Denied:
             return _pcp_error(request, epoch, Result.NOT_AUTHORIZED)
+        if (
+            self.honours_prefer_failure
+            and PreferFailure() in request.options
+            and entry.external_port != request.external_port
+        ):
+            self.table.remove(entry)
+            return _pcp_error(request, epoch, Result.CANNOT_PROVIDE_EXTERNAL)
         return _pcp_success(request, epoch, lifetime, entry.external_port, self.external_address)
 
     def _lifetime(self, asked: int) -> int:

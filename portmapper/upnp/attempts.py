@@ -41,8 +41,10 @@ def next_attempt(
     """
     if code == _ONLY_PERMANENT and attempt.lifetime:
         return replace(attempt, lifetime=0)
-    if code == _SAME_PORT and attempt.external_port != request.internal_port:
+    if code == _SAME_PORT and not request.exact and attempt.external_port != request.internal_port:
         return replace(attempt, external_port=request.internal_port, any_port=False)
+    if request.exact:
+        return None
     if code in _CONFLICT and version > 1 and not attempt.any_port and attempt.external_port == _wish(request):
         return replace(attempt, any_port=True)
     if code in _CONFLICT or attempt.any_port:

@@ -68,6 +68,7 @@ def event(process: subprocess.Popen[str]) -> dict[str, Any]:
         (["map", "8080", "--gateway", "\x1b[2J"], "gateway must be an IP address"),
         (["map", "8080", "--lifetime", "0"], "lifetime must be 1 to 4294967295, not 0"),
         (["map", "8080", "--lifetime", "long"], "'long' is not a valid integer"),
+        (["map", "8080", "--exact"], "an exact mapping needs the external port"),
         (["map"], "Missing argument"),
         (["unmap"], "Missing argument"),
         (["fly"], "No such command 'fly'"),

@@ -18,8 +18,11 @@ from portmapper import (
     Mapping,
     MappingState,
     NoMapping,
+    NoService,
     PortMapper,
+    PortUnavailable,
     Renewed,
+    RequestRefused,
     open_mapping,
 )
 from portmapper.testing import SimulatedGateway
@@ -101,6 +104,31 @@ async def test_a_taken_external_port_gives_another_and_says_so(backend: str) -> 
             mapping = await mapper.map(4001, external_port=port)
             assert mapping.external_port not in (0, port)
             assert [entry.external_port for entry in simulated.table] == [mapping.external_port]
+
+
+@pytest.mark.parametrize("honoured", [True, False])
+async def test_an_exact_port_is_granted_or_nothing_is_left(backend: str, honoured: bool) -> None:
+    """F18, PC-122, PC-124: also with a gateway that ignores PREFER_FAILURE, as miniupnpd 2.3.1 does."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port: int = taken.getsockname()[1]
+        async with (
+            SimulatedGateway(**ONLY[backend], honours_prefer_failure=honoured) as simulated,
+            PortMapper(gateway=simulated.gateway) as mapper,
+        ):
+            with pytest.raises(NoService) as caught:
+                await mapper.map(4001, external_port=port, exact=True)
+            reason = caught.value.reasons[backend]
+            assert isinstance(reason, RequestRefused)
+            assert list(simulated.table) == []
+            if backend == "natpmp" or (backend == "pcp" and not honoured):
+                assert isinstance(reason, PortUnavailable)
+                assert reason.granted not in (0, port)
+            mapping = await mapper.map(4001, external_port=41242, exact=True)
+            assert mapping.external_port == 41242
+            await mapping.refresh()
+            assert mapping.external_port == 41242
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -202,7 +230,7 @@ async def test_concurrent_calls_make_one_entry_each(backend: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [{"port": 0}, {"port": 65536}, {"port": -1}, {"port": 80, "external_port": 65536}, {"port": 80, "lifetime": 0},
-     {"port": 80, "lifetime": 2**32}, {"port": 80, "protocol": "sctp"}, {"port": 80, "description": "x" * 65},
+     {"port": 80, "exact": True}, {"port": 80, "lifetime": 2**32}, {"port": 80, "protocol": "sctp"}, {"port": 80, "description": "x" * 65},
      {"port": 80, "description": "a\nb"}],
 )  # fmt: skip
 async def test_bad_arguments_are_refused_before_anything_is_sent(arguments: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -211,7 +212,10 @@ def test_tcp_and_udp_on_one_port_both_survive_renewals(make_lab: MakeLab, backen
 
 
 def test_a_taken_external_port_gives_another(make_lab: MakeLab) -> None:
-    """F45: another host has it already; each protocol reports the one it got, and that one works."""
+    """F45: another host has it already; each protocol reports the one it got, and that one works.
+
+    With --exact it is refused: miniupnpd ignores PREFER_FAILURE, which is noticed.
+    """
     lab = make_lab()
     with lab.second_host(), answering(lab, 8001, 8002, 8003):
         taken = lab.run("map", "8080", "--once", "--json", "--backend", "upnp", host=lab.neighbour)
@@ -221,6 +225,13 @@ def test_a_taken_external_port_gives_another(make_lab: MakeLab) -> None:
                 external = command.event()["external"]["port"]
                 assert external != 8080
                 assert lab.reach_tcp(external) == TOKEN
+                command.end()
+        done = lab.run("map", "8001:8080", "--exact", "--once")
+        assert done.returncode == 5
+        offered = re.findall(r"external port 8080 is not to be had; the gateway offered (\d+)", done.stderr)
+        assert len(offered) == 2  # PCP and NAT-PMP
+        assert "718 ConflictInMappingEntry" in done.stderr
+        assert lab.reach_tcp(int(offered[0]), timeout=0.5) is None  # released
 
 
 def test_a_router_that_answers_with_rubbish_never_shows_a_traceback(make_lab: MakeLab) -> None:
