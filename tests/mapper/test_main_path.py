@@ -230,7 +230,8 @@ async def test_concurrent_calls_make_one_entry_each(backend: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [{"port": 0}, {"port": 65536}, {"port": -1}, {"port": 80, "external_port": 65536}, {"port": 80, "lifetime": 0},
-     {"port": 80, "exact": True}, {"port": 80, "lifetime": 2**32}, {"port": 80, "protocol": "sctp"}, {"port": 80, "description": "x" * 65},
+     {"port": 80, "exact": True}, {"port": 80, "lifetime": 2**32},
+     {"port": 80, "protocol": "sctp"}, {"port": 80, "description": "x" * 65},
      {"port": 80, "description": "a\nb"}],
 )  # fmt: skip
 async def test_bad_arguments_are_refused_before_anything_is_sent(arguments: dict[str, object]) -> None:
