@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from portmapper.model import Gateway, IPAddress, Lease, MappingRequest
+from portmapper.errors import RemoteError
+from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
 
 
 def _nobody_to_tell() -> None:
@@ -78,3 +79,32 @@ class Backend(ABC):
     @abstractmethod
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now."""
+
+
+def lease_for(
+    backend: Backend,
+    request: MappingRequest,
+    gateway: Gateway,
+    external: Endpoint,
+    *,
+    lifetime: int,
+    token: bytes = b"",
+) -> Lease:
+    """Return the lease that `backend` got for `request` from `gateway`; the internal address is that facing it."""
+    return Lease(
+        request=request,
+        gateway=gateway,
+        backend=backend.name,
+        internal=Endpoint(gateway.source, request.internal_port),
+        external=external,
+        lifetime=lifetime,
+        token=token,
+    )
+
+
+async def address_or_last(backend: Backend, last: Lease | None) -> IPAddress | None:
+    """Ask for the external address after a mapping was made; not to learn it must not lose the mapping."""
+    try:
+        return await backend.external_address()
+    except RemoteError:
+        return last.external.address if last else None

@@ -3,8 +3,8 @@
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
 
-from portmapper.backend import Backend, BackendOptions
-from portmapper.errors import GatewayUnreachable, ProtocolError, RemoteError
+from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
+from portmapper.errors import GatewayUnreachable, ProtocolError
 from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
 from portmapper.natpmp import wire
 from portmapper.natpmp.client import NatPmpClient
@@ -47,8 +47,8 @@ class NatPmpBackend(Backend):
         granted = await self._client.map(_map_request(request, suggested, request.lifetime))
         if not granted.external_port or not granted.lifetime:
             raise ProtocolError("the gateway granted external port 0 or a lifetime of 0")
-        external = Endpoint(await self._address_or_none(renew), granted.external_port)
-        return self._lease(request, external, granted.lifetime)
+        external = Endpoint(await address_or_last(self, renew), granted.external_port)
+        return lease_for(self, request, self._gateway, external, lifetime=granted.lifetime)
 
     async def unmap(self, lease: Lease) -> None:
         """Delete the mapping; RFC 6886 section 3.4 has external port 0 in a delete."""
@@ -56,7 +56,7 @@ class NatPmpBackend(Backend):
 
     async def find(self, request: MappingRequest) -> Lease:
         """Return a lease to delete by: the internal port is all it takes."""
-        return self._lease(request, Endpoint(None, request.external_port), request.lifetime)
+        return lease_for(self, request, self._gateway, Endpoint(None, request.external_port), lifetime=request.lifetime)
 
     async def external_address(self) -> IPAddress | None:
         """Ask for the external address."""
@@ -66,23 +66,6 @@ class NatPmpBackend(Backend):
     def _observe_epoch(self, epoch: int) -> None:
         if self._epoch.observe(epoch, clock.now()):
             self._state_lost()
-
-    async def _address_or_none(self, renew: Lease | None) -> IPAddress | None:
-        # The mapping is made: not knowing its address must not lose it.
-        try:
-            return await self.external_address()
-        except RemoteError:
-            return renew.external.address if renew else None
-
-    def _lease(self, request: MappingRequest, external: Endpoint, lifetime: int) -> Lease:
-        return Lease(
-            request=request,
-            gateway=self._gateway,
-            backend=self.name,
-            internal=Endpoint(self._gateway.source, request.internal_port),
-            external=external,
-            lifetime=lifetime,
-        )
 
 
 def _map_request(request: MappingRequest, external_port: int, lifetime: int) -> wire.MapRequest:

@@ -6,7 +6,7 @@ missing route into full time-outs on asyncio, and start a resolver thread for an
 
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import TracebackType
@@ -23,17 +23,19 @@ from portmapper.net import clock
 T = TypeVar("T")
 
 
-class Datagram:
-    """A UDP socket connected to one port of one peer: the kernel drops what comes from elsewhere."""
+class UdpSocket:
+    """A non-blocking UDP socket of the family of `like`, closed at the end of a ``with`` block.
 
-    def __init__(self, remote: IPAddress, port: int, *, source: IPAddress | None = None) -> None:
-        self._peer = f"{remote} port {port}"
-        self._socket = udp_socket(remote)
+    `prepare` binds and connects it as wanted; `peer` is what errors call the other side. Raises GatewayUnreachable.
+    """
+
+    def __init__(self, like: IPAddress, peer: str, prepare: Callable[[socket.socket], None]) -> None:
+        with translated(peer):
+            self._socket = socket.socket(family_of(like), socket.SOCK_DGRAM)
         try:
-            with translated(self._peer):
-                if source is not None:
-                    self._socket.bind(socket_address(source, 0))
-                self._socket.connect(socket_address(remote, port))
+            self._socket.setblocking(False)
+            with translated(peer):
+                prepare(self._socket)
         except BaseException:
             self.close()
             raise
@@ -45,6 +47,23 @@ class Datagram:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self.close()
+
+    def close(self) -> None:
+        """Close the socket; twice is fine."""
+        self._socket.close()
+
+
+class Datagram(UdpSocket):
+    """A UDP socket connected to one port of one peer: the kernel drops what comes from elsewhere."""
+
+    def __init__(self, remote: IPAddress, port: int, *, source: IPAddress | None = None) -> None:
+        def connect(sock: socket.socket) -> None:
+            if source is not None:
+                sock.bind(socket_address(source, 0))
+            sock.connect(socket_address(remote, port))
+
+        self._peer = f"{remote} port {port}"
+        super().__init__(remote, self._peer, connect)
 
     @property
     def source(self) -> IPAddress:
@@ -72,10 +91,6 @@ class Datagram:
                     return self._socket.recv(limits.RECEIVE_BUFFER)
                 except BlockingIOError:
                     continue  # the kernel dropped it: bad checksum
-
-    def close(self) -> None:
-        """Close the socket; twice is fine."""
-        self._socket.close()
 
 
 async def converse(exchange: Exchange[T], gateway: Gateway) -> T:
@@ -130,14 +145,6 @@ def translated(peer: str) -> Generator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise GatewayUnreachable(f"cannot reach {peer}: {reason}", errno=error.errno) from error
-
-
-def udp_socket(remote: IPAddress) -> socket.socket:
-    """Return a non-blocking socket of the family of `remote`. Raises GatewayUnreachable."""
-    with translated(str(remote)):
-        sock = socket.socket(family_of(remote), socket.SOCK_DGRAM)
-    sock.setblocking(False)
-    return sock
 
 
 def family_of(address: IPAddress) -> socket.AddressFamily:

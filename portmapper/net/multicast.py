@@ -3,37 +3,24 @@
 import socket
 import sys
 from ipaddress import IPv4Address, IPv6Address
-from types import TracebackType
-from typing import Self
 
 import anyio
 
 from portmapper import limits
 from portmapper.model import Gateway, IPAddress
-from portmapper.net.datagram import parse_address, scope_number, socket_address, translated, udp_socket
+from portmapper.net.datagram import UdpSocket, parse_address, scope_number, socket_address, translated
 
 
-class MulticastSocket:
+class MulticastSocket(UdpSocket):
     """Bound to one address of this host, so that it sends on that interface and hears nothing meant for another."""
 
     def __init__(self, source: IPv4Address, *, ttl: int) -> None:
-        self._socket = udp_socket(source)
-        try:
-            with translated(str(source)):
-                self._socket.bind(socket_address(source, 0))
-                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, source.packed)
-                self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
-        except BaseException:
-            self.close()
-            raise
+        def bind(sock: socket.socket) -> None:
+            sock.bind(socket_address(source, 0))
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, source.packed)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(source, str(source), bind)
 
     def send(self, data: bytes, address: IPAddress, port: int) -> None:
         """Send one datagram; a full send buffer loses it, as the network may. Raises GatewayUnreachable."""
@@ -54,31 +41,16 @@ class MulticastSocket:
                     continue
             return data, parse_address(sender)
 
-    def close(self) -> None:
-        """Close the socket; twice is fine."""
-        self._socket.close()
 
-
-class GroupSocket:
+class GroupSocket(UdpSocket):
     """Hears what is sent to a group on one interface, beside other listeners."""
 
     def __init__(self, group: IPAddress, port: int, gateway: Gateway) -> None:
-        self._socket = udp_socket(group)
-        try:
-            with translated(f"the group {group}"):
-                _share_port(self._socket)
-                _join(self._socket, group, port, gateway)
-        except BaseException:
-            self.close()
-            raise
+        def join(sock: socket.socket) -> None:
+            _share_port(sock)
+            _join(sock, group, port, gateway)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(group, f"the group {group}", join)
 
     async def receive(self) -> tuple[bytes, IPAddress, int]:
         """Wait for one datagram and return it with the address and port it came from. Raises GatewayUnreachable."""
@@ -90,10 +62,6 @@ class GroupSocket:
                 except BlockingIOError:
                     continue
             return data, parse_address(sender), sender[1]
-
-    def close(self) -> None:
-        """Leave the group and close the socket; twice is fine."""
-        self._socket.close()
 
 
 def _share_port(sock: socket.socket) -> None:

@@ -6,41 +6,29 @@ import socket
 import struct
 import sys
 from ipaddress import IPv4Address
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 
 from portmapper import limits
 from portmapper.errors import GatewayUnreachable
 from portmapper.model import Endpoint, IPAddress
-from portmapper.net.datagram import parse_address, socket_address, translated, udp_socket
+from portmapper.net.datagram import UdpSocket, parse_address, socket_address, translated
 
 # linux/in.h, linux/in6.h and linux/errqueue.h; Python has no names for them.
 _IP_RECVERR, _IPV6_RECVERR, _MSG_ERRQUEUE = 11, 25, 0x2000
 _EXTENDED_ERROR = struct.Struct("=I")  # the errno comes first
 
 
-class UnconnectedSocket:
+class UnconnectedSocket(UdpSocket):
     """Bound to one address of this host, or to all of one family, at a port of the system's choice."""
 
     def __init__(self, source: IPAddress) -> None:
-        self._socket = udp_socket(source)
-        try:
-            with translated(str(source)):
-                self._report_errors(source)
-                self._socket.bind(socket_address(source, 0))
-        except BaseException:
-            self.close()
-            raise
+        def bind(sock: socket.socket) -> None:
+            _report_errors(sock, source)
+            sock.bind(socket_address(source, 0))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(source, str(source), bind)
 
     @property
     def port(self) -> int:
@@ -81,18 +69,6 @@ class UnconnectedSocket:
                     continue
             return data, Endpoint(parse_address(sender), sender[1])
 
-    def close(self) -> None:
-        """Close the socket; twice is fine."""
-        self._socket.close()
-
-    def _report_errors(self, source: IPAddress) -> None:
-        # Without this an unconnected socket is never told of ICMP errors.
-        if sys.platform == "linux":
-            if isinstance(source, IPv4Address):
-                self._socket.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-            else:
-                self._socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-
     def _raise_reported(self) -> None:
         if sys.platform != "linux":
             return
@@ -105,6 +81,15 @@ class UnconnectedSocket:
         address = f"{parse_address(peer)} port {peer[1]}" if peer else "a gateway"
         text = f"nothing listens on {address} (refused)" if number == errno.ECONNREFUSED else None
         raise GatewayUnreachable(text or f"cannot reach {address}: {os.strerror(number)}", errno=number)
+
+
+def _report_errors(sock: socket.socket, source: IPAddress) -> None:
+    # Without this an unconnected socket is never told of ICMP errors.
+    if sys.platform == "linux":
+        if isinstance(source, IPv4Address):
+            sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
 
 
 def _reported_errno(ancillary: list[tuple[int, int, bytes]] | list[Any]) -> int:

@@ -2,10 +2,11 @@
 
 import hashlib
 import hmac
+from ipaddress import IPv6Address
 from typing import ClassVar, Self
 
 from portmapper import limits
-from portmapper.backend import Backend, BackendOptions
+from portmapper.backend import Backend, BackendOptions, lease_for
 from portmapper.errors import ProtocolError
 from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest, Protocol
 from portmapper.net import clock
@@ -49,7 +50,7 @@ class PcpBackend(Backend):
         external = self._external(granted)
         if not external.port or not granted.lifetime:
             raise ProtocolError("the gateway granted external port 0 or a lifetime of 0")
-        return self._lease(request, external, granted.lifetime, nonce)
+        return lease_for(self, request, self._gateway, external, lifetime=granted.lifetime, token=nonce)
 
     async def unmap(self, lease: Lease) -> None:
         """Delete the mapping: lifetime 0, nothing suggested, the nonce it was made with (section 15.1)."""
@@ -58,7 +59,9 @@ class PcpBackend(Backend):
     async def find(self, request: MappingRequest) -> Lease:
         """Return a lease to delete by: the nonce follows from the key."""
         nonce = mapping_nonce(self._key, self._gateway, request)
-        return self._lease(request, Endpoint(None, request.external_port), request.lifetime, nonce)
+        return lease_for(
+            self, request, self._gateway, Endpoint(None, request.external_port), lifetime=request.lifetime, token=nonce
+        )
 
     async def external_address(self) -> IPAddress | None:
         """Map an unused port for a moment: PCP has no other way to ask (section 11.6)."""
@@ -69,9 +72,10 @@ class PcpBackend(Backend):
         return lease.external.address
 
     def _external(self, granted: wire.MapResponse) -> Endpoint:
-        if granted.external_address == self._gateway.source and not granted.external_port:
+        source = self._gateway.source
+        if isinstance(source, IPv6Address) and granted.external_address == source and not granted.external_port:
             # No NAT (section 11.1), so it is the internal port: miniupnpd 2.3.1 writes 0 when it extends a pinhole.
-            return Endpoint(granted.external_address, granted.internal_port)
+            return Endpoint(source, granted.internal_port)
         nowhere = granted.external_address == unspecified_like(granted.external_address)
         return Endpoint(None if nowhere else granted.external_address, granted.external_port)
 
@@ -92,17 +96,6 @@ class PcpBackend(Backend):
             external_port=suggested.port,
             external_address=suggested.address or unspecified_like(client),
             options=(PreferFailure(),) if request.exact and lifetime else (),
-        )
-
-    def _lease(self, request: MappingRequest, external: Endpoint, lifetime: int, nonce: bytes) -> Lease:
-        return Lease(
-            request=request,
-            gateway=self._gateway,
-            backend=self.name,
-            internal=Endpoint(self._gateway.source, request.internal_port),
-            external=external,
-            lifetime=lifetime,
-            token=nonce,
         )
 
 

@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, ip_address
 from typing import ClassVar, Self
 
 from portmapper import limits
-from portmapper.backend import Backend, BackendOptions
-from portmapper.errors import NoMapping, ProtocolError, RemoteError
+from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
+from portmapper.errors import NoMapping, ProtocolError
 from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
 from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, first_attempt, next_attempt
@@ -47,7 +47,8 @@ class UpnpBackend(Backend):
                     raise
                 attempt = following
             else:
-                return self._lease(request, Endpoint(await self._address_or_none(renew), port), attempt.lifetime)
+                external = Endpoint(await address_or_last(self, renew), port)
+                return lease_for(self, request, self._gateway, external, lifetime=attempt.lifetime)
 
     async def unmap(self, lease: Lease) -> None:
         """Delete the mapping unless it is gone or belongs to somebody else by now."""
@@ -67,7 +68,7 @@ class UpnpBackend(Backend):
     async def find(self, request: MappingRequest) -> Lease:
         """Return the lease at the external port, which must lead to the internal port on this host."""
         port = request.external_port or request.internal_port
-        lease = self._lease(request, Endpoint(None, port), request.lifetime)
+        lease = lease_for(self, request, self._gateway, Endpoint(None, port), lifetime=request.lifetime)
         if await self._holder(port, request) != lease.internal:
             raise NoMapping(f"external port {port}/{request.protocol} does not lead to {lease.internal}")
         return lease
@@ -103,23 +104,6 @@ class UpnpBackend(Backend):
                 return None
             raise
         return Endpoint(_address(entry.get("newinternalclient", "")), _port(entry.get("newinternalport", "")))
-
-    async def _address_or_none(self, renew: Lease | None) -> IPAddress | None:
-        # The mapping is made: not knowing its address must not lose it.
-        try:
-            return await self.external_address()
-        except RemoteError:
-            return renew.external.address if renew else None
-
-    def _lease(self, request: MappingRequest, external: Endpoint, lifetime: int) -> Lease:
-        return Lease(
-            request=request,
-            gateway=self._gateway,
-            backend=self.name,
-            internal=Endpoint(self._gateway.source, request.internal_port),
-            external=external,
-            lifetime=lifetime,
-        )
 
 
 def _key_of(port: int, request: MappingRequest) -> dict[str, str | int]:

@@ -1,6 +1,7 @@
 """The real router as a fixture."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +14,7 @@ MakeLab = Callable[..., Lab]
 
 
 @pytest.fixture(scope="session")
-def router_machine() -> None:
+def router_machine() -> Iterator[None]:
     """Skip where the tests cannot run, except in CI, where they must."""
     lacking = missing()
     if lacking is not None and os.environ.get("CI") == "true":
@@ -21,6 +22,10 @@ def router_machine() -> None:
     if lacking is not None:
         pytest.skip(f"the router tests need {lacking}")
     sweep()
+    # A terminated run tears down what it made, as an interrupted one does.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, previous)
 
 
 @pytest.fixture

@@ -96,11 +96,14 @@ def missing() -> str | None:
 
 
 def sweep() -> None:
-    """Remove namespaces that a killed test run left behind."""
+    """Remove namespaces that a killed test run left behind, with what still runs in them."""
     for line in _output("ip", "netns", "list").splitlines():
         name = line.split()[0]
         owner = name.removeprefix(PREFIX).partition("x")[0]
         if name.startswith(PREFIX) and owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            for process in _output("ip", "netns", "pids", name).split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL)
             _call("ip", "netns", "del", name)
 
 
