@@ -171,9 +171,11 @@ class Lab:
 
     def remove(self) -> None:
         """Take everything down; twice is fine."""
-        self.stop_daemon()
-        for namespace in (self.lan, self.neighbour, self.router, self.wan):
-            subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL, check=False)
+        try:
+            self.stop_daemon()
+        finally:  # also when the wait for the daemon is interrupted
+            for namespace in (self.lan, self.neighbour, self.router, self.wan):
+                subprocess.run(["ip", "netns", "del", namespace], stderr=subprocess.DEVNULL, check=False)
 
     def firewall(self, rules: str) -> None:
         """Load nftables rules into the router."""
