@@ -41,6 +41,13 @@ def make_lab(router_machine: None, tmp_path: Path) -> Iterator[MakeLab]:
         yield make
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what the skipped tests lack."""
+    lacking = missing()
+    if lacking is not None and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_line(f"skipped: the router tests need {lacking}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs here."""
     for item in items:
