@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check soak setup router-packages clean
+.PHONY: help run test check soak bench setup router-packages clean
 
 help:
 	@echo "make run    install into $(VENV) and open a port through a simulated gateway"
 	@echo "make test   install what the tests need and run all checks and tests"
 	@echo "make check  only the linters, type checkers and layer contracts"
+	@echo "make bench  time a mapping by each protocol against a real router"
 	@echo "make soak   keep mappings of 10 s open through a real router for ten minutes, probed all the time"
 
 run: $(VENV)/.installed
@@ -19,6 +20,9 @@ test: check router-packages
 
 soak: $(VENV)/.installed-dev router-packages
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router -k short_leases
+
+bench: $(VENV)/.installed-dev router-packages
+	$(BIN)/python -m tests.router.bench
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
