@@ -27,7 +27,7 @@ SEARCH_OFFSETS = (0.0, 0.25, 0.75)  # UDA 1.1 1.3.2: an M-SEARCH is sent more th
 SEARCH_MX = 1  # UDA 1.1 1.3.3: devices answer within 0..MX seconds, and MX is at least 1
 
 # --- Discovery --------------------------------------------------------------------------------------------------------
-DISCOVERY = 2.4  # all backends together: with start-up "nothing found" is said within 3 s
+DISCOVERY = 2.2  # all backends together: with start-up "nothing found" is said within 3 s
 OBTAIN = 30.0  # one mapping, by whatever backends: a device that answers each request just in time must end somewhere
 HEAD_START = 0.4  # a better protocol may lose one datagram (resent after 0.25 s) and still be first
 BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway speaks only the older protocol
