@@ -186,6 +186,8 @@ class Lab:
         found = json.loads(_output("ip", "-n", self.router, "-j", "-6", "addr", "show", "dev", "lan0", "scope", "link"))
         address: str = next(one["local"] for link in found for one in link.get("addr_info", []) if "local" in one)
         _call("ip", "-n", self.lan, "-6", "route", "replace", "default", "via", address, "dev", "eth0")
+        while "tentative" in _output("ip", "-n", self.lan, "-6", "addr", "show", "dev", "eth0"):
+            time.sleep(0.1)  # until the host's own link-local address could be chosen
         return f"{address}%eth0"
 
     def remove_default_route(self) -> None:
