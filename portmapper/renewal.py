@@ -59,15 +59,16 @@ class RenewalEngine:
         """Work until cancelled; the attempts run in `tasks`, so that a slow one delays no other."""
         while True:
             await self._wait()
+            started: set[Holding] = set()
             for action in self._schedule.due(clock.now()):
                 holding = action.key
                 if not isinstance(holding, Holding):
                     raise TypeError(f"{holding!r} is scheduled")
+                group = self._with_twins(holding)
                 if isinstance(action, Expire):
-                    holding.lose()
-                    self._held.pop(holding, None)
-                    self._schedule.retry(holding, clock.now(), 0.0)
-                elif not holding.turn.locked():
+                    self._lose(holding)
+                elif started.isdisjoint(group) and not any(one.turn.locked() for one in group):
+                    started.update(group)  # an attempt for one renews its twins too, and their order counts
                     tasks.start_soon(self._attempt, holding)
 
     async def refresh(self, holding: Holding) -> None:
@@ -95,12 +96,14 @@ class RenewalEngine:
         newest rule, be it that of UDP, and the other way round. Renewed one after the other in the order they were
         made, each has its rule again. That costs nothing: it counts as the others' own renewal.
         """
-        twins = [one for one in self._held if holding.is_twin_of(one) and not one.turn.locked()]
-        return (
-            [one for one in self._held if one is holding or one in twins]
-            if holding in self._held
-            else [holding, *twins]
-        )
+        if holding not in self._held:
+            return [holding, *(one for one in self._held if holding.is_twin_of(one))]
+        return [one for one in self._held if one is holding or holding.is_twin_of(one)]
+
+    def _lose(self, holding: Holding) -> None:
+        holding.lose()
+        self._held.pop(holding, None)
+        self._schedule.retry(holding, clock.now(), 0.0)
 
     async def _renew(self, holding: Holding) -> None:
         async with self._in_flight, holding.turn:

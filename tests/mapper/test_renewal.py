@@ -16,6 +16,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MIN_RENEWAL_GAP", 0.1)
     monkeypatch.setattr(limits, "RETRY_FIRST", 0.2)
     monkeypatch.setattr(limits, "DISCOVERY", 0.5)
+    monkeypatch.setattr(limits, "RECOVERY_WAIT", 0.1)
+    monkeypatch.setattr(limits, "RECOVERY_PACE", 0.0)
     monkeypatch.setattr(limits, "FAST_WAITS", (0.05, 0.05, 0.1))
 
 
@@ -138,3 +140,15 @@ async def test_tcp_and_udp_of_one_port_are_renewed_together_in_the_order_they_we
         await tcp.refresh()
         renewed = [data[1] for data in simulated.datagrams if len(data) == 12]
         assert renewed == [1, 2]  # UDP was made first; port 4002 is left alone
+
+
+async def test_twins_that_are_due_at_once_are_renewed_in_one_go() -> None:
+    """Two attempts side by side could end with the wrong one last."""
+    async with SimulatedGateway() as simulated, PortMapper(gateway=simulated.gateway, backends=["natpmp"]) as mapper:
+        for protocol in ("udp", "tcp"):
+            await mapper.map(4001, protocol, external_port=41238)
+        simulated.datagrams.clear()
+        mapper._keeper._engine.recover()
+        await anyio.sleep(limits.RECOVERY_PACE + 0.4)
+        renewed = [data[1] for data in simulated.datagrams if len(data) == 12]
+        assert renewed in ([1, 2], [1, 2, 1, 2])
