@@ -10,8 +10,9 @@ from portmapper.errors import ProtocolError, RequestRefused
 from portmapper.text import safe_text
 from portmapper.upnp.xml import decode_xml, local_name, text_of
 
+_NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
 _HEAD = (
-    '<?xml version="1.0"?><s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
+    f'<?xml version="1.0"?><s:Envelope xmlns:s="{_NAMESPACE}" '
     's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/"><s:Body>'
 )
 _TAIL = "</s:Body></s:Envelope>"
@@ -59,6 +60,17 @@ def encode_action(action: Action) -> tuple[dict[str, str], bytes]:
         "SOAPACTION": f'"{action.service_type}#{action.name}"',
     }
     return headers, f"{_HEAD}{call}{_TAIL}".encode()
+
+
+def encode_mpost(action: Action) -> tuple[dict[str, str], bytes]:
+    """Return headers and body of the M-POST, for a device that answered the POST with 405 (UDA 1.0 clause 3.2.1)."""
+    headers, body = encode_action(action)
+    extended = {
+        "CONTENT-TYPE": headers["CONTENT-TYPE"],
+        "MAN": f'"{_NAMESPACE}"; ns=01',
+        "01-SOAPACTION": headers["SOAPACTION"],
+    }
+    return extended, body
 
 
 def decode_action(body: bytes) -> Action:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from portmapper.errors import ProtocolError
 from portmapper.upnp.description import Service, decode_services
+from portmapper.upnp.location import control_url
+from portmapper.upnp.xml import decode_xml, local_name, text_of
 from tests.wire import vectors as tv
 
 HOST = IPv4Address("192.168.1.1")
@@ -42,6 +44,20 @@ def test_with_a_url_base() -> None:
     """UP-35, TV-21."""
     body = tv.TV21_DESC.replace(b"<device>", b"<URLBase>http://192.168.1.1:6000/</URLBase><device>", 1)
     assert [one.control_url for one in decode_services(body, LOCATION, HOST)] == ["http://192.168.1.1:6000/ctl/IPConn"]
+
+
+@pytest.mark.parametrize(
+    ("url_base", "urls"),
+    [
+        (None, ["http://192.168.1.1:5000/igd/ctl/IPConn", "http://192.168.1.1:5000/ctl/IP6FW"]),
+        ("http://192.168.1.1:6000/", ["http://192.168.1.1:6000/ctl/IPConn", "http://192.168.1.1:6000/ctl/IP6FW"]),
+    ],
+)
+def test_every_control_url_of_the_vector(url_base: str | None, urls: list[str]) -> None:
+    """UP-35, UP-117, TV-21: that of the IPv6 firewall too."""
+    services = [element for element in decode_xml(tv.TV21_DESC).iter() if local_name(element) == "service"]
+    controls = [text_of(element, "controlURL") or "" for element in services]
+    assert [control_url(LOCATION, url_base, control, HOST) for control in controls] == urls
 
 
 @pytest.mark.parametrize("url_base", ["http://192.168.1.254:6000/", "http://router/", "", "\n"])

@@ -15,6 +15,7 @@ from portmapper.upnp.soap import (
     decode_result,
     encode_action,
     encode_fault,
+    encode_mpost,
     encode_result,
     fault_for,
 )
@@ -33,6 +34,18 @@ ADD = Action(
         "NewEnabled": "1",
         "NewPortMappingDescription": "web & api <1>",
         "NewLeaseDuration": "3600",
+    },
+)
+ADD_PINHOLE = Action(
+    "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1",
+    "AddPinhole",
+    {
+        "RemoteHost": "",
+        "RemotePort": "0",
+        "InternalClient": "2001:db8::10",
+        "InternalPort": "51820",
+        "Protocol": "17",
+        "LeaseTime": "3600",
     },
 )
 ADD_ANY = Action(WANIP, "AddAnyPortMapping", {})
@@ -61,17 +74,31 @@ def fault(code: str, description: str = "") -> bytes:
 # --- Requests
 
 
-def test_the_request_byte_for_byte() -> None:
-    """UP-50 to UP-52, UP-54, TV-22."""
-    headers, body = split(tv.TV22_REQ)
-    assert encode_action(ADD) == ({name: headers[name] for name in ("CONTENT-TYPE", "SOAPACTION")}, body)
+@pytest.mark.parametrize(
+    ("message", "action"), [(tv.TV22_REQ, ADD), (tv.TV25_ADDPINHOLE, ADD_PINHOLE)], ids=["TV-22", "TV-25"]
+)
+def test_the_request_byte_for_byte(message: bytes, action: Action) -> None:
+    """UP-50 to UP-52, UP-54, TV-22, TV-25."""
+    headers, body = split(message)
+    assert encode_action(action) == ({name: headers[name] for name in ("CONTENT-TYPE", "SOAPACTION")}, body)
 
 
-def test_the_request_is_read_back() -> None:
-    """UP-85: the arguments in their order."""
-    action = decode_action(split(tv.TV22_REQ)[1])
-    assert action == ADD
-    assert list(action.arguments) == list(ADD.arguments)
+def test_the_mpost_form_byte_for_byte() -> None:
+    """UP-53, TV-22: the header of the extension has its prefix, the plain one is not there."""
+    headers, body = split(tv.TV22_MPOST)
+    assert encode_mpost(ADD) == ({name: headers[name] for name in ("CONTENT-TYPE", "MAN", "01-SOAPACTION")}, body)
+
+
+@pytest.mark.parametrize(
+    ("message", "action"),
+    [(tv.TV22_REQ, ADD), (tv.TV22_MPOST, ADD), (tv.TV25_ADDPINHOLE, ADD_PINHOLE)],
+    ids=["TV-22", "TV-22 M-POST", "TV-25"],
+)
+def test_the_request_is_read_back(message: bytes, action: Action) -> None:
+    """UP-85, UP-121: the arguments in their order."""
+    decoded = decode_action(split(message)[1])
+    assert decoded == action
+    assert list(decoded.arguments) == list(action.arguments)
 
 
 def test_the_type_of_the_device_is_used() -> None:
@@ -295,10 +322,12 @@ def test_any_code_survives_the_wire(code: int) -> None:
     assert caught.value.code == code
 
 
-BODIES = [split(message)[1] for message in (tv.TV22_REQ, tv.TV22_RESP, tv.TV23_FAULT, tv.TV23_ADDANY_RESP)]
+MESSAGES = [tv.TV22_REQ, tv.TV22_RESP, tv.TV23_FAULT, tv.TV23_ADDANY_RESP, tv.TV24_RESP, tv.TV25_ADDPINHOLE]
+BODIES = [split(message)[1] for message in MESSAGES]
+ASKED = [ADD, ADD_ANY, Action(WANIP, "GetListOfPortMappings", {})]
 
 
-@given(st.binary(max_size=80) | tv.bytes_near(BODIES), st.sampled_from([ADD, ADD_ANY]), st.sampled_from([200, 500]))
+@given(st.binary(max_size=80) | tv.bytes_near(BODIES), st.sampled_from(ASKED), st.sampled_from([200, 500]))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_a_result_a_fault_or_a_protocol_error(body: bytes, action: Action, status: int) -> None:
     with suppress(ProtocolError, Fault):

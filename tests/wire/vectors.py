@@ -53,9 +53,15 @@ TV06_RESP_FIELD_VARIANT = bytes.fromhex("00800001 00015185")
 TV07_REQ = bytes.fromhex("00090000 0fa10fa1 00001c20")
 TV07_RESP = bytes.fromhex("00890005 0fa10fa1 00001c20")
 
-# --- TV-09 PCP ANNOUNCE, and its answer
+# --- TV-08 NAT-PMP: announcements to 224.0.0.1:5350, 600 s after 86405 was heard
+TV08_REBOOTED = bytes.fromhex("00800000 00000003 cb007109")
+TV08_BOUNDARY_OK = bytes.fromhex("00800000 00015390 cb007107")
+TV08_BOUNDARY_LOST = bytes.fromhex("00800000 0001538f cb007107")
+
+# --- TV-09 PCP ANNOUNCE, its answer, and the announcement of a restart to 224.0.0.1:5350
 TV09_REQ = bytes.fromhex("02000000 00000000 00000000 00000000 0000ffff c0a8010a")
 TV09_RESP = bytes.fromhex("02800000 00000000 00015180 00000000 00000000 00000000")
+TV09_RESTART = bytes.fromhex("02800000 00000000 00000002 00000000 00000000 00000000")
 
 # --- TV-10 PCP MAP: IPv4, TCP 8080, 3600 s, no preference; assigned 203.0.113.7:40000
 TV10_REQ = bytes.fromhex(
@@ -200,7 +206,7 @@ TV19_MISMATCH = bytes.fromhex(
 )
 TV19_PCP_ONLY = bytes.fromhex("02800001 00000708 00015193 00000000 00000000 00000000")
 
-# --- TV-20 SSDP: search and answer
+# --- TV-20 SSDP: search, answer and byebye
 TV20_SEARCH = _http(
     "M-SEARCH * HTTP/1.1",
     "HOST: 239.255.255.250:1900",
@@ -216,6 +222,15 @@ TV20_ANSWER = _http(
     "SERVER: TestOS/1.0 UPnP/1.1 FakeIGD/1.0",
     "ST: urn:schemas-upnp-org:device:InternetGatewayDevice:2",
     "USN: uuid:2fac1234-31f8-11b4-a222-08002b34c003::urn:schemas-upnp-org:device:InternetGatewayDevice:2",
+    "BOOTID.UPNP.ORG: 7",
+    "CONFIGID.UPNP.ORG: 1",
+)
+TV20_BYEBYE = _http(
+    "NOTIFY * HTTP/1.1",
+    "HOST: 239.255.255.250:1900",
+    "NT: upnp:rootdevice",
+    "NTS: ssdp:byebye",
+    "USN: uuid:2fac1234-31f8-11b4-a222-08002b34c003::upnp:rootdevice",
     "BOOTID.UPNP.ORG: 7",
     "CONFIGID.UPNP.ORG: 1",
 )
@@ -242,24 +257,34 @@ TV21_DESC = (
     b"</device></deviceList></device></deviceList></device></root>"
 )
 
-# --- TV-22 SOAP: AddPortMapping, and its answer
+# --- TV-22 SOAP: AddPortMapping, its M-POST form, and its answer
+_TV22_BODY = (
+    '<?xml version="1.0"?>'
+    '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
+    's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/">'
+    '<s:Body><u:AddPortMapping xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:2"><NewRemoteHost>'
+    "</NewRemoteHost><NewExternalPort>40000</NewExternalPort><NewProtocol>TCP</NewProtocol>"
+    "<NewInternalPort>8080</NewInternalPort><NewInternalClient>192.168.1.10</NewInternalClient>"
+    "<NewEnabled>1</NewEnabled><NewPortMappingDescription>web &amp; api &lt;1&gt;"
+    "</NewPortMappingDescription><NewLeaseDuration>3600</NewLeaseDuration></u:AddPortMapping></s:Body>"
+    "</s:Envelope>"
+)
 TV22_REQ = _http(
     "POST /igd/ctl/IPConn HTTP/1.1",
     "HOST: 192.168.1.1:5000",
     "CONTENT-LENGTH: 605",
     'CONTENT-TYPE: text/xml; charset="utf-8"',
     'SOAPACTION: "urn:schemas-upnp-org:service:WANIPConnection:2#AddPortMapping"',
-    body=(
-        '<?xml version="1.0"?>'
-        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
-        's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/">'
-        '<s:Body><u:AddPortMapping xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:2"><NewRemoteHost>'
-        "</NewRemoteHost><NewExternalPort>40000</NewExternalPort><NewProtocol>TCP</NewProtocol>"
-        "<NewInternalPort>8080</NewInternalPort><NewInternalClient>192.168.1.10</NewInternalClient>"
-        "<NewEnabled>1</NewEnabled><NewPortMappingDescription>web &amp; api &lt;1&gt;"
-        "</NewPortMappingDescription><NewLeaseDuration>3600</NewLeaseDuration></u:AddPortMapping></s:Body>"
-        "</s:Envelope>"
-    ),
+    body=_TV22_BODY,
+)
+TV22_MPOST = _http(
+    "M-POST /igd/ctl/IPConn HTTP/1.1",
+    "HOST: 192.168.1.1:5000",
+    "CONTENT-LENGTH: 605",
+    'CONTENT-TYPE: text/xml; charset="utf-8"',
+    'MAN: "http://schemas.xmlsoap.org/soap/envelope/"; ns=01',
+    '01-SOAPACTION: "urn:schemas-upnp-org:service:WANIPConnection:2#AddPortMapping"',
+    body=_TV22_BODY,
 )
 TV22_RESP = _http(
     "HTTP/1.1 200 OK",
@@ -305,5 +330,76 @@ TV23_ADDANY_RESP = _http(
         '<m:AddAnyPortMappingResponse xmlns:m="urn:schemas-upnp-org:service:WANIPConnection:2">'
         "<NewReservedPort>40123</NewReservedPort></m:AddAnyPortMappingResponse></SOAP-ENV:Body>"
         "</SOAP-ENV:Envelope>"
+    ),
+)
+
+# --- TV-24 SOAP: the answer to GetListOfPortMappings, two entries of escaped XML
+TV24_RESP = _http(
+    "HTTP/1.1 200 OK",
+    "CONTENT-LENGTH: 1407",
+    'CONTENT-TYPE: text/xml; charset="utf-8"',
+    body=(
+        '<?xml version="1.0"?>'
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
+        's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/">'
+        '<s:Body><u:GetListOfPortMappingsResponse xmlns:u="urn:schemas-upnp-org:service:WANIPConnection:2">'
+        '<NewPortListing>&lt;p:PortMappingList xmlns:p="urn:schemas-upnp-org:gw:WANIPConnection"&gt;'
+        "&lt;p:PortMappingEntry&gt;&lt;p:NewRemoteHost&gt;&lt;/p:NewRemoteHost&gt;"
+        "&lt;p:NewExternalPort&gt;40000&lt;/p:NewExternalPort&gt;&lt;p:NewProtocol&gt;TCP&lt;/p:NewProtocol&gt;"
+        "&lt;p:NewInternalPort&gt;8080&lt;/p:NewInternalPort&gt;"
+        "&lt;p:NewInternalClient&gt;192.168.1.10&lt;/p:NewInternalClient&gt;"
+        "&lt;p:NewEnabled&gt;1&lt;/p:NewEnabled&gt;"
+        "&lt;p:NewDescription&gt;web &amp;amp; api &amp;lt;1&amp;gt;&lt;/p:NewDescription&gt;"
+        "&lt;p:NewLeaseTime&gt;3599&lt;/p:NewLeaseTime&gt;&lt;/p:PortMappingEntry&gt;"
+        "&lt;p:PortMappingEntry&gt;&lt;p:NewRemoteHost&gt;198.51.100.20&lt;/p:NewRemoteHost&gt;"
+        "&lt;p:NewExternalPort&gt;51820&lt;/p:NewExternalPort&gt;&lt;p:NewProtocol&gt;UDP&lt;/p:NewProtocol&gt;"
+        "&lt;p:NewInternalPort&gt;51820&lt;/p:NewInternalPort&gt;"
+        "&lt;p:NewInternalClient&gt;192.168.1.10&lt;/p:NewInternalClient&gt;"
+        "&lt;p:NewEnabled&gt;0&lt;/p:NewEnabled&gt;&lt;p:NewDescription&gt;&lt;/p:NewDescription&gt;"
+        "&lt;p:NewLeaseTime&gt;0&lt;/p:NewLeaseTime&gt;&lt;/p:PortMappingEntry&gt;&lt;/p:PortMappingList&gt;"
+        "</NewPortListing></u:GetListOfPortMappingsResponse></s:Body></s:Envelope>"
+    ),
+)
+
+# --- TV-25 GENA, which is not spoken here: subscription and first event; SOAP: AddPinhole
+TV25_SUBSCRIBE = _http(
+    "SUBSCRIBE /igd/evt/IPConn HTTP/1.1",
+    "HOST: 192.168.1.1:5000",
+    "CALLBACK: <http://192.168.1.10:49200/evt/5f2c9a>",
+    "NT: upnp:event",
+    "TIMEOUT: Second-1800",
+)
+TV25_NOTIFY = _http(
+    "NOTIFY /evt/5f2c9a HTTP/1.1",
+    "HOST: 192.168.1.10:49200",
+    'CONTENT-TYPE: text/xml; charset="utf-8"',
+    "CONTENT-LENGTH: 466",
+    "NT: upnp:event",
+    "NTS: upnp:propchange",
+    "SID: uuid:6b2f0c1e-0000-11b4-a222-08002b34c003",
+    "SEQ: 0",
+    body=(
+        '<?xml version="1.0"?><e:propertyset xmlns:e="urn:schemas-upnp-org:event-1-0"><e:property>'
+        "<PossibleConnectionTypes>IP_Routed</PossibleConnectionTypes></e:property><e:property>"
+        "<ConnectionStatus>Connected</ConnectionStatus></e:property><e:property>"
+        "<ExternalIPAddress>203.0.113.7</ExternalIPAddress></e:property><e:property>"
+        "<PortMappingNumberOfEntries>2</PortMappingNumberOfEntries></e:property><e:property>"
+        "<SystemUpdateID>5</SystemUpdateID></e:property></e:propertyset>"
+    ),
+)
+TV25_ADDPINHOLE = _http(
+    "POST /ctl/IP6FW HTTP/1.1",
+    "HOST: 192.168.1.1:5000",
+    "CONTENT-LENGTH: 448",
+    'CONTENT-TYPE: text/xml; charset="utf-8"',
+    'SOAPACTION: "urn:schemas-upnp-org:service:WANIPv6FirewallControl:1#AddPinhole"',
+    body=(
+        '<?xml version="1.0"?>'
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" '
+        's:encodingStyle="http://schemas.xmlsoap.org/soap/encoding/">'
+        '<s:Body><u:AddPinhole xmlns:u="urn:schemas-upnp-org:service:WANIPv6FirewallControl:1"><RemoteHost>'
+        "</RemoteHost><RemotePort>0</RemotePort><InternalClient>2001:db8::10</InternalClient>"
+        "<InternalPort>51820</InternalPort><Protocol>17</Protocol><LeaseTime>3600</LeaseTime></u:AddPinhole>"
+        "</s:Body></s:Envelope>"
     ),
 )
