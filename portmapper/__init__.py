@@ -17,6 +17,7 @@ from portmapper.errors import (
     RemoteError,
     RequestRefused,
     UnknownBackend,
+    UnsupportedRequest,
     UnsupportedVersion,
 )
 from portmapper.gateway.detect import default_gateways, gateway_at
@@ -27,6 +28,7 @@ from portmapper.model import (
     Closed,
     Endpoint,
     Event,
+    Feature,
     Gateway,
     Lease,
     Lost,
@@ -35,6 +37,7 @@ from portmapper.model import (
     MappingState,
     Protocol,
     Reachability,
+    RemoteFilter,
     Renewed,
 )
 
@@ -48,6 +51,7 @@ __all__ = [
     "Conn",
     "Endpoint",
     "Event",
+    "Feature",
     "Gateway",
     "GatewayTimeout",
     "GatewayUnreachable",
@@ -71,9 +75,11 @@ __all__ = [
     "ProtocolError",
     "Reachability",
     "RemoteError",
+    "RemoteFilter",
     "Renewed",
     "RequestRefused",
     "UnknownBackend",
+    "UnsupportedRequest",
     "UnsupportedVersion",
     "default_gateways",
     "gateway_at",

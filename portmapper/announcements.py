@@ -1,7 +1,7 @@
-"""Hear a gateway announce that it restarted or changed (RFC 6886 section 3.2.1, RFC 6887 section 14.1).
+"""Hear a gateway announce that it restarted or changed (RFC 6886 section 3.2.1, RFC 6887 section 14).
 
-An announcement can be forged by anybody on the network, so nothing in it is believed: it makes us ask the gateway, and
-the answer decides.
+What comes unasked can be forged by anybody on the network, so nothing in it is believed: it makes us ask the gateway,
+and the answer decides.
 """
 
 import logging
@@ -14,7 +14,7 @@ from portmapper import limits
 from portmapper.errors import GatewayUnreachable, ProtocolError
 from portmapper.model import Gateway, IPAddress
 from portmapper.natpmp import wire as natpmp
-from portmapper.net.multicast import GroupSocket
+from portmapper.net.multicast import GroupSocket, UnicastListener
 from portmapper.pcp import wire as pcp
 
 _log = logging.getLogger(__name__)
@@ -33,12 +33,31 @@ async def listen(gateway: Gateway, ask: Callable[[], Awaitable[None]]) -> None:
         _log.info("announcements of %s cannot be heard: %s", gateway, problem)
 
 
+async def listen_for_updates(gateway: Gateway, notice: Callable[[bytes], None]) -> None:
+    """Call `notice` with what `gateway` sends to this host's port 5350 alone, at most once a second, until cancelled.
+
+    Of several programs that listen there, the system gives it to one.
+    """
+    try:
+        with UnicastListener(gateway.source, limits.ANNOUNCEMENT_PORT) as listener:
+            while True:
+                data, sender, port = await listener.receive()
+                if _is_from(gateway, sender, port):
+                    notice(data)
+                    await anyio.sleep(limits.CHECK_GAP)
+    except GatewayUnreachable as problem:
+        _log.info("mapping updates of %s cannot be heard: %s", gateway, problem)
+
+
 async def _next_announcement(group: GroupSocket, gateway: Gateway) -> None:
     while True:
         data, sender, port = await group.receive()
-        from_gateway = (sender.packed, port) == (gateway.address.packed, gateway.port)  # zones are spelt differently
-        if from_gateway and is_announcement(data):
+        if _is_from(gateway, sender, port) and is_announcement(data):
             return
+
+
+def _is_from(gateway: Gateway, sender: IPAddress, port: int) -> bool:
+    return (sender.packed, port) == (gateway.address.packed, gateway.port)  # zones are spelt differently
 
 
 def is_announcement(data: bytes) -> bool:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from portmapper.errors import RemoteError
-from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
+from portmapper.errors import RemoteError, UnsupportedRequest
+from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest, Protocol
 
 
 def _nobody_to_tell() -> None:
@@ -17,7 +17,8 @@ def _nobody_to_tell() -> None:
 class BackendOptions:
     """What a backend may need to know.
 
-    `timeout` is how many seconds the opening may take. `key` is a secret of this host, at least 16 bytes, stable as
+    `timeout` is how many seconds the opening may take; `patient` says that nobody waits for it, so that requests are
+    repeated as slowly as the protocol recommends. `key` is a secret of this host, at least 16 bytes, stable as
     long as mappings are to be recognised: PCP derives its nonces from it. `state_lost` is for the backend to call, at
     any time, when an answer shows that the gateway has forgotten its mappings; it returns at once.
     """
@@ -25,6 +26,7 @@ class BackendOptions:
     timeout: float
     key: bytes
     state_lost: Callable[[], None] = _nobody_to_tell
+    patient: bool = False
 
 
 class Backend(ABC):
@@ -39,6 +41,9 @@ class Backend(ABC):
 
     title: ClassVar[str]
     """The name as people write it."""
+
+    offers: ClassVar[frozenset[Feature]] = frozenset()
+    """What it can do beyond a TCP or UDP port of this host; a request that needs more does not get here."""
 
     @classmethod
     @abstractmethod
@@ -80,6 +85,14 @@ class Backend(ABC):
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now."""
 
+    async def unmap_all(self, protocol: Protocol) -> None:
+        """Remove all mappings of a protocol that this host has, whichever program made them."""
+        raise UnsupportedRequest(f"{self.title} cannot remove all {protocol} mappings of a host at once")
+
+    def is_update(self, lease: Lease, data: bytes) -> bool:  # noqa: ARG002 - for those who have such datagrams
+        """Whether a datagram that came unasked from the gateway says that `lease` is not what it was."""
+        return False
+
 
 def lease_for(
     backend: Backend,
@@ -88,18 +101,32 @@ def lease_for(
     external: Endpoint,
     *,
     lifetime: int,
+    first_port: int | None = None,
+    count: int = 1,
     token: bytes = b"",
 ) -> Lease:
-    """Return the lease that `backend` got for `request` from `gateway`; the internal address is that facing it."""
+    """Return the lease that `backend` got for `request` from `gateway`; the internal address is that facing it.
+
+    Of several ports, `count` were granted from the internal port `first_port` on.
+    """
+    port = request.internal_port if first_port is None else first_port
     return Lease(
         request=request,
         gateway=gateway,
         backend=backend.name,
-        internal=Endpoint(gateway.source, request.internal_port),
+        internal=Endpoint(request.internal_address or gateway.source, port),
         external=external,
         lifetime=lifetime,
+        count=count,
         token=token,
     )
+
+
+def check_offered(backend: Backend, request: MappingRequest) -> None:
+    """Raise UnsupportedRequest when `backend` has no way to ask for `request`."""
+    missing = sorted(request.needs - backend.offers)
+    if missing:
+        raise UnsupportedRequest(f"{backend.title} has no way to ask for {' and '.join(missing)}")
 
 
 async def address_or_last(backend: Backend, last: Lease | None) -> IPAddress | None:

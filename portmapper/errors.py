@@ -15,6 +15,10 @@ class InvalidRequest(LocalError, ValueError):
     """An argument is outside what the protocols can express."""
 
 
+class UnsupportedRequest(LocalError):
+    """The protocol has no way to ask for this."""
+
+
 class UnknownBackend(LocalError, LookupError):
     """No backend of that name is installed."""
 
@@ -68,13 +72,26 @@ class RequestRefused(RemoteError):
     """The gateway understood and said no.
 
     ``code`` and ``name`` are the protocol's own; ``retry_after`` is how many seconds the refusal holds, if it said.
+    ``lasting`` is whether somebody has to change something before another answer can be expected, and ``general``
+    whether the gateway grants no new mapping at all meanwhile.
     """
 
-    def __init__(self, message: str, *, code: int, name: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int,
+        name: str,
+        retry_after: float | None = None,
+        lasting: bool = False,
+        general: bool = False,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.name = name
         self.retry_after = retry_after
+        self.lasting = lasting
+        self.general = general
 
 
 class PortUnavailable(RequestRefused):
@@ -99,6 +116,11 @@ class NoService(RemoteError):
     def refused(self) -> bool:
         """Whether a gateway answered and said no, rather than nobody answering."""
         return any(isinstance(reason, RequestRefused) for reason in self.reasons.values())
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a backend refused for as long as nobody changes anything at the gateway."""
+        return any(isinstance(reason, RequestRefused) and reason.lasting for reason in self.reasons.values())
 
     def __str__(self) -> str:
         lines = [f"  {name}: {reason}" for name, reason in self.reasons.items()]

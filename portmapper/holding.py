@@ -61,6 +61,7 @@ class Holding:
         self.ends = inf  # when the lease ends by itself, on the clock of leases
         self.problem: PortMapperError | None = None
         self.failures = 0
+        self.refused_until = -inf  # the gateway said so, on the clock of leases
         self.doubted = False  # the gateway has lost its state: the lease may be gone before its time
         self.turn = anyio.Lock()  # one renewal, refresh or release at a time
         self.attempts: set[anyio.CancelScope] = set()  # renewals under way, to be cut short by a release
@@ -85,7 +86,7 @@ class Holding:
             others.backend,
             others.external.port,
         )
-        return same and self.request.protocol != other.request.protocol and not other.lost
+        return same and mine.external.port != 0 and self.request.protocol != other.request.protocol and not other.lost
 
     def events(self) -> EventStream:
         """Return a new stream that begins with the present state."""
@@ -101,7 +102,7 @@ class Holding:
         """Take over a grant, and tell what it changed."""
         old, was_lost, lease = self.lease, self.lost, grant.lease
         self.backend, self.lease, self.state = grant.backend, lease, MappingState.MAPPED
-        self.problem, self.failures, self.doubted = None, 0, False
+        self.problem, self.failures, self.doubted, self.refused_until = None, 0, False, -inf
         if was_lost:
             self._tell(Mapped(lease))
         elif old.external == lease.external:

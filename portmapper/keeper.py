@@ -3,18 +3,21 @@
 import logging
 import random
 from contextlib import suppress
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits
-from portmapper.backend import Backend
-from portmapper.errors import GatewayTimeout, PortMapperError
+from portmapper.backend import Backend, check_offered
+from portmapper.errors import GatewayTimeout, InvalidRequest, PortMapperError, RequestRefused
 from portmapper.holding import Grant, Holding
 from portmapper.mapping import Mapping
-from portmapper.model import MappingRequest
+from portmapper.model import MappingRequest, RemoteFilter
 from portmapper.net import clock
+from portmapper.refusals import Refusals
 from portmapper.renewal import Obtain, RenewalEngine
+from portmapper.request import check_families
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +25,9 @@ _log = logging.getLogger(__name__)
 class Keeper:
     """Keeps mappings and takes them back."""
 
-    def __init__(self, obtain: Obtain) -> None:
+    def __init__(self, obtain: Obtain, refusals: Refusals) -> None:
         self._engine = RenewalEngine(obtain, random.random)
+        self._refusals = refusals
         self._mappings: dict[Holding, Mapping] = {}
 
     @property
@@ -37,6 +41,7 @@ class Keeper:
 
     def recover(self) -> None:
         """Make everything again soon, at its old port: the gateway has lost its state."""
+        self._refusals.clear()
         self._engine.recover()
 
     async def check(self) -> None:
@@ -45,12 +50,24 @@ class Keeper:
             with suppress(PortMapperError):  # silence or a refusal tells nothing: leases are renewed in their time
                 await backend.check()
 
+    def take_notice(self, data: bytes) -> None:
+        """Renew what a datagram that the gateway sent unasked says to have changed; the answer decides."""
+        for holding in self._mappings:
+            if not holding.lost and holding.backend.is_update(holding.lease, data):
+                self._engine.renew_soon(holding)
+
     def adopt(self, request: MappingRequest, grant: Grant) -> Mapping:
         """Hold what was granted."""
         holding = Holding(request, grant)
         self._engine.hold(holding, grant.time)
         self._mappings[holding] = mapping = Mapping(self, holding)
         return mapping
+
+    def check_overlap(self, request: MappingRequest) -> None:
+        """Refuse a set of ports that overlaps one that is held (RFC 7753 section 6.3). Raises InvalidRequest."""
+        for holding in self._mappings:
+            if holding.request.overlaps(request) and max(holding.request.count, request.count) > 1:
+                raise InvalidRequest(f"{request} overlaps {holding.request}, which is held already")
 
     def uses(self, backend: Backend) -> bool:
         """Whether a lease that is held came from `backend`."""
@@ -60,11 +77,23 @@ class Keeper:
         """Renew the lease now. Raises PortMapperError; a lease that is held then stands."""
         await self._engine.refresh(holding)
 
+    async def restrict(self, holding: Holding, remote: tuple[RemoteFilter, ...]) -> None:
+        """Renew with other filters. Raises PortMapperError; what the gateway had then stands."""
+        before, wanted = holding.request, replace(holding.request, remote=remote)
+        check_families(wanted, holding.lease.gateway.source)
+        check_offered(holding.backend, wanted)
+        holding.request = wanted
+        try:
+            await self._engine.refresh(holding)
+        except BaseException:
+            holding.request = before
+            raise
+
     async def release(self, holding: Holding) -> None:
         """Give the lease back and forget it."""
         self._forget(holding)
         with anyio.CancelScope(shield=True):
-            await _give_back(holding)
+            await self._give_back(holding)
         await self._engine.heal_twins(holding)
 
     def detach(self, holding: Holding) -> None:
@@ -77,23 +106,27 @@ class Keeper:
         async with anyio.create_task_group() as tasks:
             for holding in tuple(self._mappings):
                 self._forget(holding)
-                tasks.start_soon(_give_back, holding)
+                tasks.start_soon(self._give_back, holding)
 
     def _forget(self, holding: Holding) -> None:
         self._mappings.pop(holding, None)
         self._engine.forget(holding)
 
-
-async def _give_back(holding: Holding) -> None:
-    """Release a lease, and note when that could not be done in time."""
-    problem: PortMapperError | None = None
-    if not holding.lost:
-        problem = GatewayTimeout("the gateway did not answer in time", seconds=limits.RELEASE)
-        with anyio.move_on_after(limits.RELEASE):
-            problem = await _unmap(holding)
-    holding.end(problem, clock.now())
-    if problem is not None:
-        _log.warning("%s was not released: %s", holding.request, problem)
+    async def _give_back(self, holding: Holding) -> None:
+        """Release a lease, and note when that could not be done in time."""
+        if holding.request.peer is not None and not holding.lost:
+            holding.detach(clock.now())  # RFC 6887 section 12.1: PEER cannot take back
+            return
+        problem: PortMapperError | None = None
+        if not holding.lost:
+            problem = GatewayTimeout("the gateway did not answer in time", seconds=limits.RELEASE)
+            with anyio.move_on_after(limits.RELEASE):
+                problem = await _unmap(holding)
+        holding.end(problem, clock.now())
+        if problem is not None:
+            _log.warning("%s was not released: %s", holding.request, problem)
+        if isinstance(problem, RequestRefused) and problem.general:
+            self._refusals.note(holding.backend.name, None, problem, clock.now())
 
 
 async def _unmap(holding: Holding) -> PortMapperError | None:

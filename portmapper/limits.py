@@ -19,15 +19,21 @@ SSDP_DATAGRAM = 2048  # a neighbour's answer need not be longer; the rest is cut
 RECEIVE_BUFFER = 2049  # one more than the largest we accept, so that a longer datagram shows
 
 # --- Retransmission ---------------------------------------------------------------------------------------------------
-# RFC 6886 3.1 starts at 250 ms, RFC 6887 8.1.1 at 3 s and goes on for ever. A person is waiting: we start like
-# NAT-PMP, then keep a steady 2 s, and the caller decides how long the whole may take.
+# RFC 6886 3.1 starts at 250 ms, RFC 6887 8.1.1 at 3 s and goes on for ever. While a person is waiting we start like
+# NAT-PMP, then keep a steady 2 s, and the caller decides how long the whole may take. In the background the RFCs rule.
 FAST_WAITS = (0.25, 0.25, 0.5, 1.0, 2.0, 2.0, 2.0)
+NATPMP_WAITS = tuple(0.25 * 2**n for n in range(9))  # RFC 6886 3.1: nine requests, 127.75 s in all
+PCP_FIRST, PCP_LONGEST = 3.0, 1024.0  # RFC 6887 8.1.1: IRT and MRT
+PCP_COUNT, PCP_DURATION = 0, 0.0  # RFC 6887 8.1.1: MRC and MRD, 0 is without end
+PCP_SPREAD = 0.1  # RFC 6887 8.1.1: RAND is uniform in -0.1..0.1
+RENEWAL_WAITS = (3.75,)  # RFC 6887 11.2.1: a renewal is one request; over before the next, which comes after 4 s
 RELEASE_WAITS = (0.25, 0.5, 1.0)  # RFC 6886 3.1: a delete may stop after one or two retries
 SEARCH_OFFSETS = (0.0, 0.25, 0.75)  # UDA 1.1 1.3.2: an M-SEARCH is sent more than once, at most three times
 SEARCH_MX = 1  # UDA 1.1 1.3.3: devices answer within 0..MX seconds, and MX is at least 1
 
 # --- Discovery --------------------------------------------------------------------------------------------------------
 DISCOVERY = 2.2  # all backends together: with start-up "nothing found" is said within 3 s
+PATIENT_DISCOVERY = sum(NATPMP_WAITS)  # the same in the background, where nobody waits
 OBTAIN = 30.0  # one mapping, by whatever backends: a device that answers each request just in time must end somewhere
 HEAD_START = 0.4  # a better protocol may lose one datagram (resent after 0.25 s) and still be first
 BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway speaks only the older protocol
@@ -46,6 +52,8 @@ XML_ELEMENTS = 4096
 DESCRIPTION_FETCHES = 4  # LOCATIONs tried in one search: many forged ones must not make us hammer a victim
 SEARCH_ANSWERS = 32  # answers looked at in one search (CVE-2024-52917: one allocation per answer until out of memory)
 UPNP_PORT_TRIES = 8  # external ports tried on 718 ConflictInMappingEntry
+SSDP_ID = 2**31 - 1  # UDA 2.0 clause 1.2.2: BOOTID, NEXTBOOTID and CONFIGID have 31 bits
+LISTED_MAPPINGS = 256  # entries read of one list: SOAP_BODY has no room for more in the standard's form
 
 # --- Lifetimes --------------------------------------------------------------------------------------------------------
 DEFAULT_LIFETIME = 7200  # RFC 6886 section 3.3 recommends it
@@ -53,6 +61,7 @@ MAX_LIFETIME = 2**32 - 1  # 32 bits on the wire of all three protocols
 SCHEDULED_LIFETIME = 86400  # RFC 6887 section 15: behave as with 24 h when a gateway grants more
 UPNP_LIFETIME = 604800  # WANIPConnection:2 section 2.3.16: 1..604800
 MIN_RENEWAL_GAP = 4.0  # RFC 6887 section 11.2.1: renewals are not less than 4 s apart
+REMOTE_FILTERS = 32  # 24 bytes each in a message of at most 1100 (RFC 6887 sections 7 and 13.3)
 PROBE_LIFETIME = 120  # the mapping that tells PCP's external address (RFC 6887 section 11.6); removed at once
 
 # --- Renewal engine ---------------------------------------------------------------------------------------------------
@@ -67,6 +76,7 @@ RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
 IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
 RELEASE = 2.0  # leaving must not take longer than this
 GRACE = 1.0  # a request that was begun may take so long to end after a cancellation, and so long to be undone
+REFUSALS = 256  # remembered refusals; the oldest go first
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
 # --- Host -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """PortMapper: makes mappings on one gateway, keeps them and takes them back."""
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -10,26 +10,26 @@ import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits, registry, state
-from portmapper.announcements import listen
-from portmapper.backend import Backend, BackendOptions
+from portmapper.announcements import listen, listen_for_updates
+from portmapper.asking import ask
+from portmapper.backend import Backend, BackendOptions, check_offered
 from portmapper.errors import (
-    GatewayTimeout,
-    GatewayUnreachable,
     InvalidRequest,
     MapperClosed,
     NoService,
     PortMapperError,
-    PortUnavailable,
-    ProtocolError,
     RequestRefused,
+    UnsupportedRequest,
 )
 from portmapper.gateway.detect import default_gateways, gateway_at
 from portmapper.holding import Grant, Holding
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
-from portmapper.model import Gateway, IPAddress, Lease, MappingRequest, Protocol
+from portmapper.model import Endpoint, Gateway, IPAddress, MappingRequest, Protocol, RemoteFilter
 from portmapper.net import clock
-from portmapper.net.tasks import end_tasks, finish_begun
+from portmapper.net.tasks import end_tasks
+from portmapper.refusals import Refusals
+from portmapper.request import check_families, parse_host, parse_remote
 from portmapper.selection import Selection
 
 _KEY_MINIMUM = 16
@@ -40,7 +40,8 @@ class PortMapper:
 
     `gateway` is a Gateway or its address, by default that of the default route. `backends` are names in the order of
     trying, by default all. `key` is a secret of 16 bytes or more: with the same one, a later run recognises the
-    mappings of this one; by default it is random.
+    mappings of this one; by default it is random. `allow_third_party` permits mappings for other hosts, which belongs
+    only into networks where every host is trusted (RFC 6887 section 13.1).
     """
 
     def __init__(
@@ -49,13 +50,16 @@ class PortMapper:
         gateway: Gateway | str | None = None,
         backends: Sequence[str] | None = None,
         key: bytes | None = None,
+        allow_third_party: bool = False,
     ) -> None:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
         self._candidates = registry.select(backends)
         self._key = key or state.new_key()
         self._gateway = gateway_at(gateway) if isinstance(gateway, str) else gateway
-        self._keeper = Keeper(self._obtain_again)
+        self._allow_third_party = allow_third_party
+        self._refusals = Refusals()
+        self._keeper = Keeper(self._obtain_again, self._refusals)
         self._tasks: TaskGroup | None = None
         self._trusted: tuple[Backend, float] | None = None
         self._opened: list[Backend] = []
@@ -66,6 +70,7 @@ class PortMapper:
         self._tasks = await anyio.create_task_group().__aenter__()
         self._keeper.start(self._tasks)
         self._tasks.start_soon(listen, self._gateway, self._keeper.check)
+        self._tasks.start_soon(listen_for_updates, self._gateway, self._keeper.take_notice)
         return self
 
     async def __aexit__(
@@ -96,26 +101,71 @@ class PortMapper:
         *,
         external_port: int = 0,
         exact: bool = False,
+        all_ports: bool = False,
+        count: int = 1,
+        remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
+        internal_address: IPAddress | str | None = None,
         lifetime: int = limits.DEFAULT_LIFETIME,
         description: str = "portmapper",
     ) -> Mapping:
         """Open `port` of this host and keep it open until the mapping or the mapper is closed.
 
         `external_port` 0 leaves the choice to the gateway, which may also grant another than asked, unless it has to be
-        `exact`ly that one. `lifetime` is the seconds to ask for; renewal is automatic. Raises InvalidRequest, NoService
-        with each backend's reason.
+        `exact`ly that one. `lifetime` is the seconds to ask for; renewal is automatic.
+
+        Only PCP has these: any `protocol` by name or number; `all_ports` of it, with port 0; `count` consecutive ports,
+        of which the lease says how many were granted; `remote` peers who alone may come in ("198.51.100.0/24",
+        "[198.51.100.7]:443"), which the gateway promises and the server behind the port should check all the same.
+        `internal_address` is another host's, for a mapper that allows that (PCP, UPnP).
+
+        Raises InvalidRequest before anything is sent, NoService with each backend's reason.
         """
-        self._running()
         request = MappingRequest(
             protocol=Protocol.parse(protocol),
             internal_port=port,
             external_port=external_port,
             exact=exact,
+            all_ports=all_ports,
+            count=count,
+            remote=parse_remote(remote),
+            internal_address=parse_host(internal_address) if isinstance(internal_address, str) else internal_address,
             lifetime=lifetime,
             description=description,
         )
+        return await self.map_request(request)
+
+    async def map_request(self, request: MappingRequest) -> Mapping:
+        """Do what `map` and `peer` do, for a request that is made already; raises as `map`."""
+        self._running()
+        request = self._permitted(request)
+        check_families(request, self.gateway.source)
+        self._keeper.check_overlap(request)
         await self._close_unused()
         return self._keeper.adopt(request, await self._obtain(request))
+
+    async def peer(
+        self,
+        port: int,
+        remote: str,
+        remote_port: int,
+        protocol: str = "udp",
+        *,
+        external_port: int = 0,
+        lifetime: int = limits.DEFAULT_LIFETIME,
+    ) -> Mapping:
+        """Ask the gateway where packets from `port` to one remote peer come from, and keep it so (PCP's PEER).
+
+        For programs that keep a connection open and want neither keep-alive traffic nor a surprise. It cannot be taken
+        back: closed, it stays on the gateway until its lease ends. Raises as `map`.
+        """
+        request = MappingRequest(
+            protocol=Protocol.parse(protocol),
+            internal_port=port,
+            external_port=external_port,
+            lifetime=lifetime,
+            peer=Endpoint(parse_host(remote), remote_port),
+        )
+        return await self.map_request(request)
 
     async def unmap(self, port: int, protocol: str = "tcp", *, external_port: int = 0) -> tuple[str, ...]:
         """Remove a mapping of this host that an earlier run left, by every backend that answers.
@@ -123,20 +173,38 @@ class PortMapper:
         UPnP finds it by `external_port` (0: the same as `port`). Returns the names of the backends that said yes; a
         gateway also says yes to removing what is not there. Raises InvalidRequest, NoService.
         """
+        wanted = Protocol.parse(protocol)
+        return await self.unmap_request(
+            MappingRequest(
+                protocol=wanted,
+                internal_port=port,
+                external_port=external_port,
+                all_ports=not port and wanted.has_ports,
+            )
+        )
+
+    async def unmap_request(self, request: MappingRequest) -> tuple[str, ...]:
+        """Do what `unmap` does, for the request that the mapping was made with."""
         self._running()
-        request = MappingRequest(protocol=Protocol.parse(protocol), internal_port=port, external_port=external_port)
-        removed: list[str] = []
-        async with self._select() as selection:
-            while (backend := await selection.next()) is not None:
-                try:
-                    await backend.unmap(await backend.find(request))
-                except PortMapperError as reason:
-                    selection.reject(backend, reason)
-                else:
-                    removed.append(backend.name)
-            if not removed:
-                raise selection.failure()
-        return tuple(removed)
+
+        async def remove(backend: Backend) -> None:
+            check_offered(backend, request)
+            await backend.unmap(await backend.find(request))
+
+        return await self._by_each(remove)
+
+    async def unmap_all(self, protocol: str) -> tuple[str, ...]:
+        """Remove every mapping of this host by `protocol`, whichever program made it. Only NAT-PMP has that.
+
+        Mappings of this mapper are closed first. Returns and raises as `unmap`; RequestRefused among the reasons also
+        when only some could be removed.
+        """
+        self._running()
+        wanted = Protocol.parse(protocol)
+        for mapping in self.mappings:
+            if mapping.protocol == wanted:
+                await mapping.close()
+        return await self._by_each(lambda backend: backend.unmap_all(wanted))
 
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now. Raises NoService."""
@@ -149,49 +217,78 @@ class PortMapper:
                     selection.reject(backend, reason)
             raise selection.failure()
 
-    async def _obtain(self, request: MappingRequest) -> Grant:
-        with anyio.move_on_after(limits.OBTAIN):
-            return await self._ask_each(request)
-        text = f"the gateway {self.gateway} did not come to an answer within {limits.OBTAIN:g} s"
+    def _permitted(self, request: MappingRequest) -> MappingRequest:
+        if request.internal_address is None:
+            return request
+        if not self._allow_third_party:
+            raise InvalidRequest("a mapping for another host needs a mapper with allow_third_party=True")
+        own = request.internal_address == self.gateway.source  # RFC 6887 section 13.1: not for ourselves
+        return replace(request, internal_address=None) if own else request
+
+    async def _by_each(self, remove: Callable[[Backend], Awaitable[None]]) -> tuple[str, ...]:
+        removed: list[str] = []
+        async with self._select() as selection:
+            while (backend := await selection.next()) is not None:
+                try:
+                    await remove(backend)
+                except PortMapperError as reason:
+                    selection.reject(backend, reason)
+                else:
+                    removed.append(backend.name)
+            if not removed:
+                raise selection.failure()
+        return tuple(removed)
+
+    async def _obtain(self, request: MappingRequest, *, patient: bool = False) -> Grant:
+        seconds = limits.OBTAIN + (limits.PATIENT_DISCOVERY if patient else 0)
+        with anyio.move_on_after(seconds):
+            return await self._ask_each(request, patient=patient)
+        text = f"the gateway {self.gateway} did not come to an answer within {seconds:g} s"
         raise NoService(text, reasons={})
 
-    async def _ask_each(self, request: MappingRequest) -> Grant:
-        refusal: tuple[Backend, RequestRefused] | None = None
+    async def _ask_each(self, request: MappingRequest, *, patient: bool) -> Grant:
+        refusal: tuple[Backend, PortMapperError] | None = None
         if (trusted := self._trusted_backend()) is not None:
             try:
-                return await _ask(trusted, request)
-            except RequestRefused as reason:
+                return await ask(trusted, request, self._refusals)
+            except (RequestRefused, UnsupportedRequest) as reason:
                 refusal = (trusted, reason)
             except PortMapperError:
                 self._trusted = None  # it may be back in another form: ask afresh
-        async with self._select() as selection:
+        async with self._select(patient=patient) as selection:
             if refusal is not None:
                 selection.reject(*refusal)
             while (backend := await selection.next()) is not None:
                 try:
-                    grant = await _ask(backend, request)
+                    grant = await ask(backend, request, self._refusals)
                 except PortMapperError as reason:
                     selection.reject(backend, reason)
                 else:
-                    self._trust(selection.keep(backend))
+                    self._keep(selection.keep(backend), trust=not patient)
                     return grant
             raise selection.failure()
 
-    async def _obtain_again(self, holding: Holding) -> Grant:
+    async def _obtain_again(self, holding: Holding, patient: bool) -> Grant:
         wish = holding.request.external_port if holding.request.exact else holding.lease.external.port
-        return await self._obtain(replace(holding.request, external_port=wish))
+        return await self._obtain(replace(holding.request, external_port=wish), patient=patient)
 
-    def _trust(self, backend: Backend) -> None:
+    def _keep(self, backend: Backend, *, trust: bool) -> None:
         self._opened.append(backend)
-        self._trusted = (backend, clock.now() + limits.BACKEND_TRUST)
+        if trust:  # a patient one is too slow for somebody who waits
+            self._trusted = (backend, clock.now() + limits.BACKEND_TRUST)
 
     def _trusted_backend(self) -> Backend | None:
         if self._trusted is None or self._trusted[1] < clock.now():
             return None
         return self._trusted[0]
 
-    def _select(self) -> Selection:
-        options = BackendOptions(timeout=limits.DISCOVERY, key=self._key, state_lost=self._keeper.recover)
+    def _select(self, *, patient: bool = False) -> Selection:
+        options = BackendOptions(
+            timeout=limits.PATIENT_DISCOVERY if patient else limits.DISCOVERY,
+            key=self._key,
+            state_lost=self._keeper.recover,
+            patient=patient,
+        )
         return Selection(self._candidates, self.gateway, options)
 
     def _running(self) -> TaskGroup:
@@ -213,38 +310,6 @@ class PortMapper:
             await self._close_unused()
 
 
-async def _ask(backend: Backend, request: MappingRequest) -> Grant:
-    """Ask for a mapping. A cancellation lets the gateway answer first and then undoes what it granted.
-
-    When it stays unknown whether anything was granted (no answer, or one that makes no sense), what there is to be
-    found is undone.
-    """
-    granted: list[Lease] = []
-
-    async def ask() -> None:
-        granted.append(await backend.map(request))
-
-    begin = clock.now()
-    try:
-        await finish_begun(ask, grace=limits.GRACE)
-    except (GatewayTimeout, GatewayUnreachable, ProtocolError, anyio.get_cancelled_exc_class()):
-        with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
-            await backend.unmap(granted[0] if granted else await backend.find(request))
-        raise
-    await _check_port(backend, granted[0])
-    return Grant(backend, granted[0], begin)
-
-
-async def _check_port(backend: Backend, lease: Lease) -> None:
-    """Release a lease at another port than it has to be. Raises PortUnavailable."""
-    wanted, port = lease.request.external_port, lease.external.port
-    if not lease.request.exact or port == wanted:
-        return
-    with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
-        await backend.unmap(lease)
-    raise PortUnavailable(f"external port {wanted} is not to be had; the gateway offered {port}", granted=port)
-
-
 @asynccontextmanager
 async def open_mapping(
     port: int,
@@ -252,6 +317,7 @@ async def open_mapping(
     *,
     external_port: int = 0,
     exact: bool = False,
+    remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
     lifetime: int = limits.DEFAULT_LIFETIME,
     description: str = "portmapper",
     gateway: Gateway | str | None = None,
@@ -260,5 +326,11 @@ async def open_mapping(
     """Open one port for the time of an ``async with`` block; arguments and errors as for PortMapper and its map."""
     async with PortMapper(gateway=gateway, backends=backends) as mapper:
         yield await mapper.map(
-            port, protocol, external_port=external_port, exact=exact, lifetime=lifetime, description=description
+            port,
+            protocol,
+            external_port=external_port,
+            exact=exact,
+            remote=remote,
+            lifetime=lifetime,
+            description=description,
         )

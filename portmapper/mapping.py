@@ -13,8 +13,10 @@ from portmapper.model import (
     MappingState,
     Protocol,
     Reachability,
+    RemoteFilter,
     reachability,
 )
+from portmapper.request import parse_remote
 
 
 class Owner(Interface):
@@ -22,6 +24,10 @@ class Owner(Interface):
 
     async def refresh(self, holding: Holding) -> None:
         """Renew the lease now."""
+        ...
+
+    async def restrict(self, holding: Holding, remote: tuple[RemoteFilter, ...]) -> None:
+        """Renew with other filters."""
         ...
 
     async def release(self, holding: Holding) -> None:
@@ -101,6 +107,13 @@ class Mapping:
     async def refresh(self) -> None:
         """Renew now. Raises MapperClosed after the end, else the gateway's answer; a lease that is held then stands."""
         await self._owner.refresh(self._holding)
+
+    async def restrict(self, *remote: RemoteFilter | str) -> None:
+        """Let only these remote peers in from now on; as `remote` of PortMapper.map, nothing for everybody.
+
+        Raises InvalidRequest, UnsupportedRequest, MapperClosed, or the gateway's answer; the old filters then stand.
+        """
+        await self._owner.restrict(self._holding, parse_remote(remote))
 
     async def close(self) -> None:
         """Release the lease, within 2 s. Never raises for what a gateway does: the Closed event tells."""

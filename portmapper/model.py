@@ -1,48 +1,33 @@
-"""The nouns: endpoint, gateway, what is asked for, what was granted, and what happened."""
+"""The nouns: gateway, what was granted, and what happened; with those of a request."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TypeAlias
 
 from portmapper import limits
-from portmapper.errors import InvalidRequest, PortMapperError
-from portmapper.text import safe_text
+from portmapper.errors import PortMapperError
+from portmapper.request import Endpoint, Feature, IPAddress, MappingRequest, Protocol, RemoteFilter
 
-IPAddress: TypeAlias = IPv4Address | IPv6Address
-
-
-class Protocol(StrEnum):
-    """The transport a mapping carries."""
-
-    TCP = "tcp"
-    UDP = "udp"
-
-    @property
-    def number(self) -> int:
-        """The IANA protocol number."""
-        return {Protocol.TCP: 6, Protocol.UDP: 17}[self]
-
-    @classmethod
-    def parse(cls, text: str) -> "Protocol":
-        """Return the protocol named `text`, in any case. Raises InvalidRequest."""
-        try:
-            return cls(text.lower())
-        except ValueError:
-            raise InvalidRequest(f"protocol must be tcp or udp, not {safe_text(text)!r}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An address and a port. The address is None while the gateway has not told it."""
-
-    address: IPAddress | None
-    port: int
-
-    def __str__(self) -> str:
-        if self.address is None:
-            return f"(unknown address):{self.port}"
-        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"  # noqa: PLR2004
+__all__ = [
+    "Changed",
+    "Closed",
+    "Endpoint",
+    "Event",
+    "Feature",
+    "Gateway",
+    "IPAddress",
+    "Lease",
+    "Lost",
+    "Mapped",
+    "MappingRequest",
+    "MappingState",
+    "Protocol",
+    "Reachability",
+    "RemoteFilter",
+    "Renewed",
+    "reachability",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,40 +48,11 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MappingRequest:
-    """What the user wants: `lifetime` in seconds; `external_port` 0 leaves the choice to the gateway.
-
-    With `exact` no other external port will do. Raises InvalidRequest for values no protocol can carry.
-    """
-
-    protocol: Protocol
-    internal_port: int
-    external_port: int = 0
-    lifetime: int = limits.DEFAULT_LIFETIME
-    description: str = "portmapper"
-    exact: bool = False
-
-    def __post_init__(self) -> None:
-        _check_range("port", self.internal_port, 1, 65535)
-        _check_range("external port", self.external_port, 0, 65535)
-        _check_range("lifetime", self.lifetime, 1, limits.MAX_LIFETIME)
-        if self.exact and not self.external_port:
-            raise InvalidRequest("an exact mapping needs the external port that it has to be")
-        if len(self.description) > limits.DESCRIPTION_TEXT or not self.description.isprintable():
-            raise InvalidRequest(f"description must be at most {limits.DESCRIPTION_TEXT} printable characters")
-
-    def __str__(self) -> str:
-        return f"{self.internal_port}/{self.protocol}"
-
-
-def _check_range(what: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise InvalidRequest(f"{what} must be {low} to {high}, not {value}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What the gateway granted. `lifetime` in seconds, 0 for one without end; `token` is the backend's own."""
+    """What the gateway granted. `lifetime` in seconds, 0 for one without end; `token` is the backend's own.
+
+    With `count` over 1 it holds for so many consecutive ports from those of `internal` and `external` on.
+    """
 
     request: MappingRequest
     gateway: Gateway
@@ -104,6 +60,7 @@ class Lease:
     internal: Endpoint
     external: Endpoint
     lifetime: int
+    count: int = 1
     token: bytes = field(default=b"", repr=False)
 
     @property

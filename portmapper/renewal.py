@@ -8,13 +8,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits
-from portmapper.errors import GatewayTimeout, MapperClosed, PortMapperError
+from portmapper.errors import GatewayTimeout, MapperClosed, NoService, PortMapperError, RequestRefused
 from portmapper.holding import Grant, Holding
 from portmapper.net import clock
 from portmapper.schedule import Expire, Jitter, RenewalSchedule
 
-Obtain = Callable[[Holding], Awaitable[Grant]]
-"""Get a lease for a mapping that lost its own, from whichever backend gives one."""
+Obtain = Callable[[Holding, bool], Awaitable[Grant]]
+"""Get a lease for a mapping that lost its own, from whichever backend gives one; patiently if nobody waits for it."""
 
 
 class RenewalEngine:
@@ -24,6 +24,7 @@ class RenewalEngine:
         self._obtain = obtain
         self._schedule = RenewalSchedule(jitter)
         self._in_flight = anyio.CapacityLimiter(limits.IN_FLIGHT)
+        self._search = anyio.Lock()  # one at a time: what was lost is lost for the same reason, mostly
         self._rescheduled = anyio.Event()
         self._jitter = jitter
         self._last_recovery = -inf
@@ -51,8 +52,13 @@ class RenewalEngine:
         begin = now + limits.RECOVERY_WAIT * self._jitter()
         self._last_recovery = begin = max(begin, self._last_recovery + limits.RECOVERY_GAP)
         for place, holding in enumerate(self._held):
-            holding.doubted = True
+            holding.doubted, holding.refused_until = True, -inf
             self._schedule.advance(holding, begin + place * limits.RECOVERY_PACE)
+        self._rescheduled.set()
+
+    def renew_soon(self, holding: Holding) -> None:
+        """Renew `holding` as soon as may be, because something was heard about it."""
+        self._schedule.advance(holding, clock.now())
         self._rescheduled.set()
 
     async def run(self, tasks: TaskGroup) -> None:
@@ -71,12 +77,12 @@ class RenewalEngine:
                     started.update(group)  # an attempt for one renews its twins too, and their order counts
                     tasks.start_soon(self._attempt, holding)
 
-    async def refresh(self, holding: Holding) -> None:
+    async def refresh(self, holding: Holding, *, patient: bool = False) -> None:
         """Renew now. Raises PortMapperError; a lease that is held then stands."""
         failure: PortMapperError | None = None
         for one in self._with_twins(holding):
             try:
-                await self._renew(one)
+                await self._renew(one, patient=patient)
             except PortMapperError as problem:
                 if one is holding:
                     failure = problem
@@ -105,12 +111,15 @@ class RenewalEngine:
         self._held.pop(holding, None)
         self._schedule.retry(holding, clock.now(), 0.0)
 
-    async def _renew(self, holding: Holding) -> None:
-        async with self._in_flight, holding.turn:
+    async def _renew(self, holding: Holding, *, patient: bool = False) -> None:
+        room = self._search if holding.lost and patient else self._in_flight
+        async with room, holding.turn:
             if holding.closed:
                 raise MapperClosed(f"the mapping of {holding.request} is closed")
+            if holding.problem is not None and clock.now() < holding.refused_until:
+                raise holding.problem
             try:
-                grant = await self._renewed(holding)
+                grant = await self._renewed(holding, patient=patient)
             except PortMapperError as problem:
                 self._note_failure(holding, problem)
                 raise
@@ -122,15 +131,15 @@ class RenewalEngine:
         with anyio.CancelScope() as scope:
             holding.attempts.add(scope)
             try:
-                await self.refresh(holding)
+                await self.refresh(holding, patient=True)
             except PortMapperError:
                 return  # noted; the schedule has the next attempt
             finally:
                 holding.attempts.discard(scope)
 
-    async def _renewed(self, holding: Holding) -> Grant:
+    async def _renewed(self, holding: Holding, *, patient: bool) -> Grant:
         if holding.lost:
-            return await self._obtain(holding)
+            return await self._obtain(holding, patient)
         begin = clock.now()
         with anyio.move_on_after(limits.RENEWAL):
             lease = await holding.backend.map(holding.request, renew=holding.lease)
@@ -138,14 +147,16 @@ class RenewalEngine:
         raise GatewayTimeout(f"the gateway did not renew within {limits.RENEWAL:g} s", seconds=limits.RENEWAL)
 
     def _note_failure(self, holding: Holding, problem: PortMapperError) -> None:
+        now = clock.now()
         holding.fail(problem)
         if holding.lost:
-            delay = min(limits.RETRY_FIRST * 2 ** min(holding.failures - 1, 10), limits.RETRY_LAST)
-            self._schedule.retry(holding, clock.now(), delay)
-            self._rescheduled.set()
+            self._schedule.retry(holding, now, _patience(problem, holding.failures))
+        elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
+            holding.refused_until = now + problem.retry_after
+            self._schedule.defer(holding, holding.refused_until)
         elif holding.doubted:
-            self._schedule.advance(holding, clock.now() + limits.MIN_RENEWAL_GAP)
-            self._rescheduled.set()
+            self._schedule.advance(holding, now + limits.MIN_RENEWAL_GAP)
+        self._rescheduled.set()
 
     async def _wait(self) -> None:
         # Not straight to the deadline: the loop's clock stands still while the machine sleeps, ours does not.
@@ -154,3 +165,10 @@ class RenewalEngine:
         with anyio.move_on_after(max(left, 0.0)):
             await self._rescheduled.wait()
         self._rescheduled = anyio.Event()
+
+
+def _patience(problem: PortMapperError, failures: int) -> float:
+    """Return how long to wait before a lost mapping is tried again."""
+    if isinstance(problem, NoService) and problem.lasting:
+        return limits.RETRY_LAST  # somebody has to change something first
+    return min(limits.RETRY_FIRST * 2.0 ** min(failures - 1, 10), limits.RETRY_LAST)

@@ -32,8 +32,8 @@ def renewal_times(lifetime: float, jitter: Jitter) -> Iterator[float]:
     """Yield the seconds after the grant at which to try to renew (RFC 6887 section 11.2.1).
 
     The k-th attempt falls into 1 - 2**-k .. 1 - 2**-k + 2**-(k+2) of the lifetime; RFC 6886's "halfway" is the first.
-    Attempts less than 4 s apart are left out, so a short lease gets one or two. A lease of more than 24 h (section 15),
-    and one without end, is treated as one of 24 h after the other.
+    Where that would be less than 4 s after the one before, it goes on every 4 s to the end. A lease of more than 24 h
+    (section 15), and one without end, is treated as one of 24 h after the other.
     """
     start = 0.0
     while start < lifetime:
@@ -47,7 +47,8 @@ def _one_series(lifetime: float, jitter: Jitter) -> Iterator[float]:
     last = float("-inf")
     for k in count(1):
         offset = lifetime * (1 - 2**-k + jitter() * 2 ** -(k + 2))
-        if offset - last < limits.MIN_RENEWAL_GAP:
+        offset = max(offset, last + limits.MIN_RENEWAL_GAP)
+        if offset >= lifetime:
             return
         yield offset
         last = offset
@@ -59,6 +60,7 @@ class _Plan:
 
     start: float
     times: Iterator[float]
+    not_before: float = float("-inf")
 
 
 class RenewalSchedule:
@@ -95,7 +97,15 @@ class RenewalSchedule:
         """Schedule an attempt at `when` beside those that are scheduled for `key`."""
         plan = self._plans.get(key)
         if plan is not None:
+            plan.not_before = min(plan.not_before, when)
             self._push(when, Renew(key), plan)
+
+    def defer(self, key: Hashable, until: float) -> None:
+        """Leave out the attempts before `until`, and make one then."""
+        plan = self._plans.get(key)
+        if plan is not None:
+            plan.not_before = until
+            self._push(until, Renew(key), plan)
 
     def discard(self, key: Hashable) -> None:
         """Forget everything scheduled for `key`."""
@@ -108,11 +118,12 @@ class RenewalSchedule:
         """
         actions: dict[Hashable, Due] = {}
         while (deadline := self.deadline) is not None and deadline <= now:
-            _, _, action, plan = heapq.heappop(self._heap)
-            actions[action.key] = action
+            when, _, action, plan = heapq.heappop(self._heap)
             if isinstance(action, Expire):
+                actions[action.key] = action
                 self.discard(action.key)
-            else:
+            elif when >= plan.not_before:
+                actions[action.key] = action
                 self._push_next(action.key, plan, now)
         return list(actions.values())
 
@@ -124,7 +135,7 @@ class RenewalSchedule:
 
     def _push_next(self, key: Hashable, plan: _Plan, now: float) -> None:
         for offset in plan.times:
-            if plan.start + offset >= now:
+            if plan.start + offset >= max(now, plan.not_before):
                 self._push(plan.start + offset, Renew(key), plan)
                 return
 

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions
-from portmapper.errors import NoService, PortMapperError, RequestRefused
+from portmapper.errors import NoService, PortMapperError, RequestRefused, UnsupportedRequest
 from portmapper.model import Gateway
 from portmapper.net import clock
 from portmapper.net.tasks import end_tasks
@@ -77,6 +77,9 @@ class Selection:
         tried = {one.name: self.reasons[one.name] for one in self._candidates if one.name in self.reasons}
         if any(isinstance(reason, RequestRefused) for reason in tried.values()):
             return NoService(f"the gateway {self._gateway} refused", reasons=tried)
+        if any(isinstance(reason, UnsupportedRequest) for reason in tried.values()):
+            text = f"no port mapping service at the gateway {self._gateway} that answered has this kind of mapping"
+            return NoService(text, reasons=tried)
         hint = "is UPnP or NAT-PMP switched on there?"
         return NoService(f"no port mapping service answered at the gateway {self._gateway}; {hint}", reasons=tried)
 

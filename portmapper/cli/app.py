@@ -20,6 +20,7 @@ from portmapper.gateway.detect import default_gateways
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest
+from portmapper.request import parse_host, parse_remote
 
 EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED = 1, 2, 3, 4, 5
 
@@ -42,30 +43,44 @@ def app() -> None:
 
 
 @app.command("map")
-@click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/tcp|/udp]...")
+@click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/PROTOCOL]...")
 @click.option("--lifetime", type=int, default=limits.DEFAULT_LIFETIME, show_default=True, help="Seconds to ask for.")
 @click.option("--exact", is_flag=True, help="EXTERNAL or nothing: no other external port will do.")
+@click.option("--remote", multiple=True, metavar="ADDRESS[/PREFIX]", help="Let only these peers in (PCP); repeatable.")
+@click.option("--third-party", metavar="ADDRESS", help="Map to another host, in a network where all are trusted.")
 @click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
 @with_settings
-def map_command(ports: tuple[str, ...], lifetime: int, exact: bool, once: bool, **options: Any) -> int:
+def map_command(
+    *,
+    ports: tuple[str, ...],
+    lifetime: int,
+    exact: bool,
+    remote: tuple[str, ...],
+    third_party: str | None,
+    once: bool,
+    **options: Any,
+) -> int:
     """Open ports until interrupted (Ctrl-C, SIGTERM or SIGHUP).
 
     \b
     portmapper map 8080              TCP port 8080
     portmapper map 8080:80 5000/udp  two ports; 80 is the wished-for external port of the first
+    portmapper map 5000/sctp all/gre other protocols, with or without ports (PCP)
     portmapper map 8080 --json       for programs
     """  # noqa: D301 - \b is click's word for "keep these lines"
-    requests = [parse_port(text, lifetime=lifetime, exact=exact) for text in ports]
-    settings = settings_of(options)
+    host = None if third_party is None else parse_host(third_party)
+    shared = {"lifetime": lifetime, "exact": exact, "remote": parse_remote(remote), "internal_address": host}
+    requests = [parse_port(text, **shared) for text in ports]
+    settings = settings_of(options, allow_third_party=host is not None)
     return _run(partial(_map_once if once else _map_and_hold, requests, settings))
 
 
 @app.command("unmap")
-@click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/tcp|/udp]...")
+@click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/PROTOCOL]...")
 @with_settings
 def unmap_command(ports: tuple[str, ...], **options: Any) -> int:
     """Close ports that an earlier run left open (map --once, or a crash)."""
-    requests = [parse_port(text, lifetime=limits.DEFAULT_LIFETIME) for text in ports]
+    requests = [parse_port(text) for text in ports]
     return _run(partial(_unmap, requests, settings_of(options)))
 
 
@@ -102,16 +117,7 @@ async def _map_once(requests: Sequence[MappingRequest], settings: Settings, task
 
 async def _map_all(requests: Sequence[MappingRequest], mapper: PortMapper) -> list[Mapping]:
     async with progress(f"Asking {mapper.gateway} to open {', '.join(str(request) for request in requests)} ..."):
-        return [
-            await mapper.map(
-                request.internal_port,
-                request.protocol,
-                external_port=request.external_port,
-                exact=request.exact,
-                lifetime=request.lifetime,
-            )
-            for request in requests
-        ]
+        return [await mapper.map_request(request) for request in requests]
 
 
 async def _follow(mapping: Mapping, output: Output) -> None:
@@ -122,9 +128,8 @@ async def _follow(mapping: Mapping, output: Output) -> None:
 async def _unmap(requests: Sequence[MappingRequest], settings: Settings, tasks: TaskGroup) -> None:
     async with settings.open_mapper(tasks) as mapper, progress(f"Asking {mapper.gateway} ..."):
         for request in requests:
-            port, protocol = request.internal_port, request.protocol
-            removed = await mapper.unmap(port, protocol, external_port=request.external_port)
-            settings.output.unmapped(port, protocol, removed, mapper.gateway)
+            removed = await mapper.unmap_request(request)
+            settings.output.unmapped(request, removed, mapper.gateway)
 
 
 async def _address(settings: Settings, tasks: TaskGroup) -> None:

@@ -22,6 +22,7 @@ from portmapper.model import (
     Lease,
     Lost,
     Mapped,
+    MappingRequest,
     Reachability,
     reachability,
 )
@@ -58,11 +59,11 @@ class Output:
         through = f" through {gateway.interface}" if gateway.interface else ""
         self._write({"event": "gateway", **facts}, [f"{gateway}{through}, from {gateway.source}"])
 
-    def unmapped(self, port: int, protocol: str, backends: Iterable[str], gateway: Gateway) -> None:
+    def unmapped(self, request: MappingRequest, backends: Iterable[str], gateway: Gateway) -> None:
         """Tell which backends removed a mapping."""
-        names = list(backends)
-        facts = {"protocol": protocol, "internal": {"port": port}, "backends": names, "gateway": str(gateway)}
-        text = f"{port}/{protocol} is no longer mapped at {gateway} (confirmed by {', '.join(names)})"
+        names, port = list(backends), request.internal_port
+        facts = {"protocol": request.protocol, "internal": {"port": port}, "backends": names, "gateway": str(gateway)}
+        text = f"{request} is no longer mapped at {gateway} (confirmed by {', '.join(names)})"
         self._write({"event": "unmapped", **facts}, [text])
 
     def error(self, error: PortMapperError) -> None:
@@ -115,7 +116,8 @@ def event_lines(event: Event) -> list[str]:
     what, where = f"{lease.internal}/{lease.request.protocol}", str(lease.external)
     if isinstance(event, Mapped):
         terms = "without end" if lease.permanent else f"for {lease.lifetime} s"
-        line = f"{what} is open at {where} ({lease.backend} on {lease.gateway}, {terms})"
+        only = f" to {', '.join(map(str, lease.request.remote))}" if lease.request.remote else ""
+        line = f"{what} is open at {where}{only} ({lease.backend} on {lease.gateway}, {terms})"
         return [line, *_warnings(lease.external.address)]
     if isinstance(event, Changed):
         return [f"{what} has moved from {event.old.external} to {where}", *_warnings(lease.external.address)]
@@ -143,6 +145,7 @@ def _lease_json(lease: Lease) -> Json:
         "protocol": lease.request.protocol,
         "internal": _endpoint_json(lease.internal),
         "external": _endpoint_json(lease.external),
+        "remote": [str(one) for one in lease.request.remote],
         "lifetime": lease.lifetime,
         "backend": lease.backend,
         "gateway": str(lease.gateway),

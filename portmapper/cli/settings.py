@@ -29,6 +29,7 @@ class Settings:
     backends: tuple[str, ...] | None
     simulate: bool
     output: Output
+    allow_third_party: bool = False
 
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
@@ -38,16 +39,19 @@ class Settings:
         """
         if not self.simulate:
             key = state.load_key(_state_folder())
-            async with PortMapper(gateway=self.gateway, backends=self.backends, key=key) as mapper:
+            async with self._mapper(self.gateway, key) as mapper:
                 yield mapper
             return
         stop = anyio.Event()
         gateway: Gateway = await tasks.start(_simulate, stop)
         try:
-            async with PortMapper(gateway=gateway, backends=self.backends) as mapper:
+            async with self._mapper(gateway, None) as mapper:
                 yield mapper
         finally:
             stop.set()
+
+    def _mapper(self, gateway: Gateway | None, key: bytes | None) -> PortMapper:
+        return PortMapper(gateway=gateway, backends=self.backends, key=key, allow_third_party=self.allow_third_party)
 
 
 async def _simulate(stop: anyio.Event, *, task_status: TaskStatus[Gateway] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -68,7 +72,7 @@ def with_settings(command: F) -> F:
     return command
 
 
-def settings_of(options: dict[str, Any]) -> Settings:
+def settings_of(options: dict[str, Any], *, allow_third_party: bool = False) -> Settings:
     """Return the settings in the options of a command. Raises InvalidRequest, UnknownBackend, NoGateway."""
     backends = tuple(options["backends"]) or None
     registry.select(backends)
@@ -78,6 +82,7 @@ def settings_of(options: dict[str, Any]) -> Settings:
         backends=backends,
         simulate=options["simulate"],
         output=Output(as_json=options["as_json"]),
+        allow_third_party=allow_third_party,
     )
 
 

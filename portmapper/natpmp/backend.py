@@ -3,9 +3,10 @@
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
 
+from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
-from portmapper.errors import GatewayUnreachable, ProtocolError
-from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
+from portmapper.errors import GatewayUnreachable, ProtocolError, UnsupportedRequest
+from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest, Protocol
 from portmapper.natpmp import wire
 from portmapper.natpmp.client import NatPmpClient
 from portmapper.natpmp.epoch import EpochWatch
@@ -23,7 +24,8 @@ class NatPmpBackend(Backend):
         self._state_lost = options.state_lost
         self._epoch = EpochWatch()
         self._address: IPAddress | None = None
-        self._client = NatPmpClient(gateway, self._observe_epoch)
+        waits = limits.NATPMP_WAITS if options.patient else limits.FAST_WAITS
+        self._client = NatPmpClient(gateway, self._observe_epoch, waits)
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
@@ -44,7 +46,8 @@ class NatPmpBackend(Backend):
         """Ask for the mapping and then for the external address, which the answer does not carry."""
         # MikroTik refuses a suggested port of 0; the internal port is as good a wish as any.
         suggested = renew.external.port if renew else request.external_port or request.internal_port
-        granted = await self._client.map(_map_request(request, suggested, request.lifetime))
+        asked = _map_request(request, suggested, request.lifetime)
+        granted = await self._client.map(asked, renewal=renew is not None)
         if not granted.external_port or not granted.lifetime:
             raise ProtocolError("the gateway granted external port 0 or a lifetime of 0")
         external = Endpoint(await address_or_last(self, renew), granted.external_port)
@@ -62,6 +65,12 @@ class NatPmpBackend(Backend):
         """Ask for the external address."""
         address = await self._client.address()
         return None if address == IPv4Address(0) else address
+
+    async def unmap_all(self, protocol: Protocol) -> None:
+        """Delete all mappings of TCP or of UDP: port 0 and lifetime 0 (section 3.4). Other programs' too."""
+        if protocol not in {Protocol.TCP, Protocol.UDP}:
+            raise UnsupportedRequest(f"NAT-PMP maps tcp and udp, not {protocol}")
+        await self._client.map(wire.MapRequest(protocol=protocol, internal_port=0, external_port=0, lifetime=0))
 
     def _observe_epoch(self, epoch: int) -> None:
         if self._epoch.observe(epoch, clock.now()):

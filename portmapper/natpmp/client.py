@@ -1,7 +1,7 @@
 """Ask a NAT-PMP server: one request at a time (RFC 6886 section 3.1)."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address
 from typing import TypeAlias, TypeVar
 
@@ -17,7 +17,8 @@ from portmapper.net.datagram import converse
 R = TypeVar("R", wire.AddressResponse, wire.MapResponse)
 _Refusal: TypeAlias = wire.UnsupportedVersionResponse | wire.ErrorResponse
 
-_MEANING = {
+_PASSING = {wire.Result.NETWORK_FAILURE, wire.Result.OUT_OF_RESOURCES}
+_MEANING: dict[int, str] = {
     wire.Result.NOT_AUTHORIZED: "the gateway does not allow this mapping, or has the feature switched off",
     wire.Result.NETWORK_FAILURE: "the gateway has no connection to the Internet now",
     wire.Result.OUT_OF_RESOURCES: "the gateway has no room for another mapping now",
@@ -26,11 +27,20 @@ _MEANING = {
 
 
 class NatPmpClient:
-    """Requests to one gateway, answered by matched, checked responses."""
+    """Requests to one gateway, answered by matched, checked responses.
 
-    def __init__(self, gateway: Gateway, observe_epoch: Callable[[int], None]) -> None:
+    `waits` are the seconds to wait after each request; by default the schedule of RFC 6886 section 3.1.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        observe_epoch: Callable[[int], None],
+        waits: Sequence[float] = limits.NATPMP_WAITS,
+    ) -> None:
         self._gateway = gateway
         self._observe_epoch = observe_epoch
+        self._waits = waits
         self._turn = anyio.Lock()
 
     async def address(self, *, timeout: float = math.inf) -> IPv4Address:
@@ -39,16 +49,16 @@ class NatPmpClient:
         Raises GatewayTimeout, GatewayUnreachable, UnsupportedVersion, RequestRefused.
         """
         request = wire.AddressRequest()
-        return (await self._ask(request, _match_address, within(limits.FAST_WAITS, timeout))).address
+        return (await self._ask(request, _match_address, within(self._waits, timeout))).address
 
-    async def map(self, request: wire.MapRequest) -> wire.MapResponse:
+    async def map(self, request: wire.MapRequest, *, renewal: bool = False) -> wire.MapResponse:
         """Make, renew or delete a mapping. Raises as `address`."""
 
         def match(response: wire.Response) -> wire.MapResponse | None:
             return _match_map(request, response)
 
-        waits = limits.FAST_WAITS if request.lifetime else limits.RELEASE_WAITS
-        return await self._ask(request, match, waits)
+        waits = limits.NATPMP_WAITS if renewal else self._waits
+        return await self._ask(request, match, waits if request.lifetime else limits.RELEASE_WAITS)
 
     async def _ask(
         self, request: wire.Request, match: Callable[[wire.Response], R | None], waits: Iterable[float]
@@ -97,8 +107,6 @@ def _checked(reply: R | _Refusal, gateway: Gateway) -> R:
 
 def refusal(code: int) -> RequestRefused:
     """Return the error for a result code; an unknown one is fatal for the request too (section 3.5)."""
-    try:
-        result = wire.Result(code)
-    except ValueError:
-        return RequestRefused(f"the gateway answered with the unknown result {code}", code=code, name=f"RESULT_{code}")
-    return RequestRefused(f"{_MEANING.get(result, 'refused')} ({result.name})", code=code, name=result.name)
+    name = wire.Result(code).name if code in set(wire.Result) else f"RESULT_{code}"
+    meaning = _MEANING.get(code, "the gateway refused, it does not say why")
+    return RequestRefused(f"{meaning} ({name})", code=code, name=name, lasting=code not in _PASSING)

@@ -6,8 +6,10 @@ from enum import IntEnum
 from ipaddress import IPv4Address
 from typing import TypeAlias
 
-from portmapper.errors import ProtocolError
+from portmapper import limits
+from portmapper.errors import InvalidRequest, ProtocolError
 from portmapper.model import Protocol
+from portmapper.request import check_range
 
 VERSION = 0
 _RESPONSE = 128  # RFC 6886 section 3: opcodes 128 and above are responses
@@ -44,12 +46,19 @@ class AddressRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapRequest:
-    """Asks for, renews or (with `lifetime` 0) deletes a mapping (sections 3.3 and 3.4)."""
+    """Asks for, renews or (with `lifetime` 0) deletes a mapping (sections 3.3 and 3.4). Raises InvalidRequest."""
 
     protocol: Protocol
     internal_port: int
     external_port: int
     lifetime: int
+
+    def __post_init__(self) -> None:
+        if self.protocol not in _OPCODES:
+            raise InvalidRequest(f"NAT-PMP maps tcp and udp, not {self.protocol}")
+        check_range("internal port", self.internal_port, 0, 65535)
+        check_range("external port", self.external_port, 0, 65535)
+        check_range("lifetime", self.lifetime, 0, limits.MAX_LIFETIME)
 
     def encode(self) -> bytes:
         """Return the 12 bytes of the request."""

@@ -42,16 +42,7 @@ class MulticastSocket(UdpSocket):
             return data, parse_address(sender)
 
 
-class GroupSocket(UdpSocket):
-    """Hears what is sent to a group on one interface, beside other listeners."""
-
-    def __init__(self, group: IPAddress, port: int, gateway: Gateway) -> None:
-        def join(sock: socket.socket) -> None:
-            _share_port(sock)
-            _join(sock, group, port, gateway)
-
-        super().__init__(group, f"the group {group}", join)
-
+class _Listener(UdpSocket):
     async def receive(self) -> tuple[bytes, IPAddress, int]:
         """Wait for one datagram and return it with the address and port it came from. Raises GatewayUnreachable."""
         while True:
@@ -62,6 +53,28 @@ class GroupSocket(UdpSocket):
                 except BlockingIOError:
                     continue
             return data, parse_address(sender), sender[1]
+
+
+class GroupSocket(_Listener):
+    """Hears what is sent to a group on one interface, beside other listeners."""
+
+    def __init__(self, group: IPAddress, port: int, gateway: Gateway) -> None:
+        def join(sock: socket.socket) -> None:
+            _share_port(sock)
+            _join(sock, group, port, gateway)
+
+        super().__init__(group, f"the group {group}", join)
+
+
+class UnicastListener(_Listener):
+    """Hears what is sent to one address of this host, if no other program that shares the port hears it instead."""
+
+    def __init__(self, source: IPAddress, port: int) -> None:
+        def bind(sock: socket.socket) -> None:
+            _share_port(sock)
+            sock.bind(socket_address(source, port))
+
+        super().__init__(source, f"{source} port {port}", bind)
 
 
 def _share_port(sock: socket.socket) -> None:

@@ -1,35 +1,39 @@
 """PCP behind the common contract."""
 
-import hashlib
-import hmac
-from ipaddress import IPv6Address
 from typing import ClassVar, Self
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, lease_for
 from portmapper.errors import ProtocolError
-from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest, Protocol
+from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest, Protocol
 from portmapper.net import clock
 from portmapper.net.datagram import unused_udp_port
 from portmapper.pcp import wire
-from portmapper.pcp.address import unspecified_like
-from portmapper.pcp.client import PcpClient
+from portmapper.pcp.client import PcpClient, answers, fast_waits, rfc_waits
 from portmapper.pcp.epoch import EpochWatch
-from portmapper.pcp.options import PreferFailure
+from portmapper.pcp.request import (
+    check_filters,
+    delete_request,
+    external_endpoint,
+    granted_ports,
+    mapping_nonce,
+    mapping_request,
+)
 
 
 class PcpBackend(Backend):
-    """Maps TCP and UDP ports of this host, on IPv4 and IPv6 gateways."""
+    """Maps any protocol's ports, on IPv4 and IPv6 gateways."""
 
     name: ClassVar[str] = "pcp"
     title: ClassVar[str] = "PCP"
+    offers: ClassVar[frozenset[Feature]] = frozenset(Feature)
 
     def __init__(self, gateway: Gateway, options: BackendOptions) -> None:
         self._gateway = gateway
         self._key = options.key
         self._state_lost = options.state_lost
         self._epoch = EpochWatch()
-        self._client = PcpClient(gateway, self._observe_epoch)
+        self._client = PcpClient(gateway, self._observe_epoch, rfc_waits if options.patient else fast_waits)
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
@@ -43,24 +47,34 @@ class PcpBackend(Backend):
         await self._client.announce()
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
-        """Ask for the mapping; a renewal suggests what was assigned before (section 11.2.1)."""
-        suggested = renew.external if renew else Endpoint(None, request.external_port)
+        """Ask for the mapping, or for a PEER mapping if the request is for one."""
         nonce = mapping_nonce(self._key, self._gateway, request)
-        granted = await self._client.map(self._map_request(request, nonce, suggested, request.lifetime))
-        external = self._external(granted)
-        if not external.port or not granted.lifetime:
-            raise ProtocolError("the gateway granted external port 0 or a lifetime of 0")
-        return lease_for(self, request, self._gateway, external, lifetime=granted.lifetime, token=nonce)
+        granted = await self._ask(request, nonce, renew)
+        if not granted.lifetime:
+            raise ProtocolError("the gateway granted a lifetime of 0")
+        first, count = granted_ports(request, granted)
+        return lease_for(
+            self,
+            request,
+            self._gateway,
+            external_endpoint(granted, self._gateway.source),
+            lifetime=granted.lifetime,
+            first_port=first,
+            count=count,
+            token=nonce,
+        )
 
     async def unmap(self, lease: Lease) -> None:
-        """Delete the mapping: lifetime 0, nothing suggested, the nonce it was made with (section 15.1)."""
-        await self._client.map(self._map_request(lease.request, lease.token, Endpoint(None, 0), 0))
+        """Delete the mapping, with the nonce it was made with. A PEER mapping cannot be deleted (section 12.1)."""
+        if lease.request.peer is None:
+            await self._client.map(delete_request(lease, self._gateway.source))
 
     async def find(self, request: MappingRequest) -> Lease:
         """Return a lease to delete by: the nonce follows from the key."""
         nonce = mapping_nonce(self._key, self._gateway, request)
+        external = Endpoint(None, request.external_port)
         return lease_for(
-            self, request, self._gateway, Endpoint(None, request.external_port), lifetime=request.lifetime, token=nonce
+            self, request, self._gateway, external, lifetime=request.lifetime, count=request.count, token=nonce
         )
 
     async def external_address(self) -> IPAddress | None:
@@ -71,38 +85,27 @@ class PcpBackend(Backend):
         await self.unmap(lease)
         return lease.external.address
 
-    def _external(self, granted: wire.MapResponse) -> Endpoint:
-        source = self._gateway.source
-        if isinstance(source, IPv6Address) and granted.external_address == source and not granted.external_port:
-            # No NAT (section 11.1), so it is the internal port: miniupnpd 2.3.1 writes 0 when it extends a pinhole.
-            return Endpoint(source, granted.internal_port)
-        nowhere = granted.external_address == unspecified_like(granted.external_address)
-        return Endpoint(None if nowhere else granted.external_address, granted.external_port)
+    def is_update(self, lease: Lease, data: bytes) -> bool:
+        """Whether `data` is a Mapping Update (section 14.2) that says something new about `lease`."""
+        asked = mapping_request(lease.request, self._gateway.source, lease.token, lease)
+        try:
+            told = wire.decode_response(data)
+            if not isinstance(told, wire.MapResponse | wire.PeerResponse) or not answers(asked, told):
+                return False
+            return bool(told.result) or external_endpoint(told, self._gateway.source) != lease.external
+        except ProtocolError:
+            return False
+
+    async def _ask(
+        self, request: MappingRequest, nonce: bytes, renew: Lease | None
+    ) -> wire.MapResponse | wire.PeerResponse:
+        asked = mapping_request(request, self._gateway.source, nonce, renew)
+        if isinstance(asked, wire.PeerRequest):
+            return await self._client.peer(asked, renewal=renew is not None)
+        granted = await self._client.map(asked, renewal=renew is not None)
+        check_filters(request, granted)
+        return granted
 
     def _observe_epoch(self, epoch: int) -> None:
         if self._epoch.observe(epoch, clock.now()):
             self._state_lost()
-
-    def _map_request(
-        self, request: MappingRequest, nonce: bytes, suggested: Endpoint, lifetime: int
-    ) -> wire.MapRequest:
-        client = self._gateway.source
-        return wire.MapRequest(
-            client=client,
-            lifetime=lifetime,
-            nonce=nonce,
-            protocol=request.protocol.number,
-            internal_port=request.internal_port,
-            external_port=suggested.port,
-            external_address=suggested.address or unspecified_like(client),
-            options=(PreferFailure(),) if request.exact and lifetime else (),
-        )
-
-
-def mapping_nonce(key: bytes, gateway: Gateway, request: MappingRequest) -> bytes:
-    """Return the nonce of a mapping: secret, different for each, and the same after a crash.
-
-    Strict servers refuse renewals and deletes with another nonce, so a fresh one for each request leaks mappings.
-    """
-    subject = f"{gateway.address} {gateway.source} {request.protocol} {request.internal_port}"
-    return hmac.digest(key, subject.encode(), hashlib.sha256)[: wire.NONCE]

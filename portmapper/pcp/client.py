@@ -1,8 +1,9 @@
 """Ask a PCP server (RFC 6887 section 8)."""
 
 import math
+import random
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from portmapper import limits
 from portmapper.errors import ProtocolError, UnsupportedVersion
@@ -10,17 +11,32 @@ from portmapper.exchange import Exchange, within
 from portmapper.model import Gateway
 from portmapper.net.datagram import converse
 from portmapper.pcp import wire
+from portmapper.pcp.options import ThirdParty
 from portmapper.pcp.results import Result, refusal
+from portmapper.pcp.retransmission import retransmission_waits
 
-R = TypeVar("R", wire.AnnounceResponse, wire.MapResponse)
+R = TypeVar("R", wire.AnnounceResponse, wire.MapResponse, wire.PeerResponse)
+Waits: TypeAlias = Callable[[], Iterable[float]]
+"""The seconds to wait after each request, drawn afresh for each exchange."""
+
+
+def rfc_waits() -> Iterable[float]:
+    """Return the waits of RFC 6887 section 8.1.1."""
+    return retransmission_waits(random.random)
+
+
+def fast_waits() -> Iterable[float]:
+    """Return the waits for when a person is waiting."""
+    return limits.FAST_WAITS
 
 
 class PcpClient:
     """Requests to one gateway, answered by matched, checked responses. Any number may be in flight."""
 
-    def __init__(self, gateway: Gateway, observe_epoch: Callable[[int], None]) -> None:
+    def __init__(self, gateway: Gateway, observe_epoch: Callable[[int], None], waits: Waits = rfc_waits) -> None:
         self._gateway = gateway
         self._observe_epoch = observe_epoch
+        self._waits = waits
 
     async def announce(self, *, timeout: float = math.inf) -> wire.AnnounceResponse:
         """Return the server's answer, whatever its result: that it answers at all says it speaks PCP.
@@ -28,19 +44,27 @@ class PcpClient:
         Raises GatewayTimeout, GatewayUnreachable, UnsupportedVersion.
         """
         request = wire.AnnounceRequest(client=self._gateway.source)
-        return await self._ask(request.encode(), _match_announce, within(limits.FAST_WAITS, timeout))
+        return await self._ask(request.encode(), _match_announce, within(self._waits(), timeout))
 
-    async def map(self, request: wire.MapRequest) -> wire.MapResponse:
+    async def map(self, request: wire.MapRequest, *, renewal: bool = False) -> wire.MapResponse:
         """Make, renew or delete a mapping. Raises as `announce`, and RequestRefused."""
 
         def match(response: wire.Response) -> wire.MapResponse | None:
-            return _match_map(request, response)
+            return response if isinstance(response, wire.MapResponse) and answers(request, response) else None
 
-        waits = limits.FAST_WAITS if request.lifetime else limits.RELEASE_WAITS
-        response = await self._ask(request.encode(), match, waits)
-        if response.result != Result.SUCCESS:
-            raise refusal(response.result, response.lifetime)
-        return response
+        waits = self._mapping_waits(renewal) if request.lifetime else limits.RELEASE_WAITS
+        return _granted(await self._ask(request.encode(), match, waits), deleting=not request.lifetime)
+
+    async def peer(self, request: wire.PeerRequest, *, renewal: bool = False) -> wire.PeerResponse:
+        """Make or renew an outbound mapping. Raises as `map`."""
+
+        def match(response: wire.Response) -> wire.PeerResponse | None:
+            return response if isinstance(response, wire.PeerResponse) and answers(request, response) else None
+
+        return _granted(await self._ask(request.encode(), match, self._mapping_waits(renewal)), deleting=False)
+
+    def _mapping_waits(self, renewal: bool) -> Iterable[float]:
+        return limits.RENEWAL_WAITS if renewal else self._waits()
 
     async def _ask(self, request: bytes, match: Callable[[wire.Response], R | None], waits: Iterable[float]) -> R:
         def answer(data: bytes) -> R | wire.UnsupportedVersionResponse | None:
@@ -64,12 +88,34 @@ def _match_announce(response: wire.Response) -> wire.AnnounceResponse | None:
     return response if isinstance(response, wire.AnnounceResponse) else None
 
 
-def _match_map(request: wire.MapRequest, response: wire.Response) -> wire.MapResponse | None:
-    # RFC 6887 section 11.4: nonce, protocol and internal port; the internal address is the connected socket's own.
-    if not isinstance(response, wire.MapResponse):
-        return None
-    asked = (request.nonce, request.protocol, request.internal_port)
-    return response if (response.nonce, response.protocol, response.internal_port) == asked else None
+def answers(request: wire.Mapping, response: wire.MapResponse | wire.PeerResponse) -> bool:
+    """Whether a response belongs to a request (sections 11.4 and 12.4).
+
+    The internal address is that of the connected socket, or that in THIRD_PARTY.
+    """
+    if not response.result and _third_party(request) != _third_party(response):
+        return False
+    return _identity(request) == _identity(response)
+
+
+def _third_party(message: wire.Mapping) -> tuple[ThirdParty, ...]:
+    return tuple(option for option in message.options if isinstance(option, ThirdParty))
+
+
+def _identity(message: wire.Mapping) -> tuple[object, ...]:
+    common = (message.nonce, message.protocol, message.internal_port)
+    if isinstance(message, wire.PeerRequest | wire.PeerResponse):
+        return (*common, message.remote_port, message.remote_address)
+    return common
+
+
+G = TypeVar("G", wire.MapResponse, wire.PeerResponse)
+
+
+def _granted(response: G, *, deleting: bool) -> G:
+    if response.result != Result.SUCCESS:
+        raise refusal(response.result, response.lifetime, deleting=deleting)
+    return response
 
 
 def _unsupported(version: int) -> UnsupportedVersion:

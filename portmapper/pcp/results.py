@@ -41,7 +41,7 @@ class Result(IntEnum):
 _AUTHENTICATION = "the gateway wants authentication (RFC 7652), which is not supported"
 _THIRD_PARTY_ID = "the gateway does not accept the identity of the third party"
 
-_MEANING = {
+_MEANING: dict[int, str] = {
     Result.UNSUPP_VERSION: "the gateway does not speak this version of PCP",
     Result.NOT_AUTHORIZED: "the gateway does not allow this mapping, or another program holds it",
     Result.MALFORMED_REQUEST: "the gateway calls the request malformed",
@@ -60,17 +60,32 @@ _MEANING = {
 }
 
 
-def refusal(code: int, lifetime: int) -> RequestRefused:
+_PASSING = {  # section 7.4: the errors that are recommended to hold for 30 s, not 30 min
+    Result.NETWORK_FAILURE,
+    Result.NO_RESOURCES,
+    Result.USER_EX_QUOTA,
+    Result.CANNOT_PROVIDE_EXTERNAL,
+}
+
+
+def refusal(code: int, lifetime: int, *, deleting: bool = False) -> RequestRefused:
     """Return the error for a result code; `lifetime` is how long the gateway says that it holds.
 
     A lifetime of 0 tells nothing (miniupnpd sends it with long errors), and one beyond a day is taken for a day
     (section 8.3).
     """
-    retry_after = float(min(lifetime, limits.SCHEDULED_LIFETIME)) or None
-    try:
-        result = Result(code)
-    except ValueError:
-        text, name = f"the gateway answered with the unknown result {code}", f"RESULT_{code}"
-        return RequestRefused(text, code=code, name=name, retry_after=retry_after)
-    text = f"{_MEANING.get(result, 'the gateway refused')} ({result.name})"
-    return RequestRefused(text, code=code, name=result.name, retry_after=retry_after)
+    name = Result(code).name if code in set(Result) else f"RESULT_{code}"
+    return RequestRefused(
+        f"{_meaning(code, deleting=deleting)} ({name})",
+        code=code,
+        name=name,
+        retry_after=float(min(lifetime, limits.SCHEDULED_LIFETIME)) or None,
+        lasting=code not in _PASSING,
+        general=code == Result.NO_RESOURCES,
+    )
+
+
+def _meaning(code: int, *, deleting: bool) -> str:
+    if code == Result.NO_RESOURCES and deleting:  # miniupnpd answers so when it knows no such mapping
+        return "the gateway did not delete a mapping: it has none such, or cannot now"
+    return _MEANING.get(code, "the gateway refused, it does not say why")

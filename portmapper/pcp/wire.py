@@ -11,6 +11,8 @@ from portmapper.model import IPAddress
 from portmapper.pcp.address import decode_address, encode_address
 from portmapper.pcp.options import Option, decode_options, encode_options
 from portmapper.pcp.results import Result
+from portmapper.pcp.rules import check_announce_options, check_map_options, check_peer_options
+from portmapper.request import check_range
 
 VERSION = 2
 NONCE = 12
@@ -38,6 +40,9 @@ class AnnounceRequest:
     client: IPAddress
     options: tuple[Option, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_announce_options(self.options)
+
     def encode(self) -> bytes:
         """Return the request. Raises InvalidRequest if it is too long."""
         return _sized(_request_head(Opcode.ANNOUNCE, 0, self.client) + encode_options(self.options))
@@ -59,6 +64,15 @@ class MapRequest:
     external_address: IPAddress
     options: tuple[Option, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_mapping(self)
+        check_map_options(
+            self.options,
+            internal_port=self.internal_port,
+            external_port=self.external_port,
+            lifetime=self.lifetime,
+        )
+
     def encode(self) -> bytes:
         """Return the request. Raises InvalidRequest if it is too long."""
         head = _request_head(Opcode.MAP, self.lifetime, self.client)
@@ -79,6 +93,13 @@ class PeerRequest:
     remote_port: int
     remote_address: IPAddress
     options: tuple[Option, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_mapping(self)
+        check_peer_options(self.options)
+        check_range("remote port", self.remote_port, 1, 65535)
+        if not (self.protocol and self.internal_port):
+            raise InvalidRequest("PEER needs a protocol and an internal port")  # section 12.1
 
     def encode(self) -> bytes:
         """Return the request. Raises InvalidRequest if it is too long."""
@@ -156,12 +177,20 @@ class UnsupportedVersionResponse:
         return _RESPONSE_HEAD.pack(self.version, _RESPONSE, 0, Result.UNSUPP_VERSION, 0, 0)
 
 
+Mapping: TypeAlias = MapRequest | MapResponse | PeerRequest | PeerResponse
 Request: TypeAlias = AnnounceRequest | MapRequest | PeerRequest
 Response: TypeAlias = AnnounceResponse | MapResponse | PeerResponse | UnsupportedVersionResponse
 
 
 def decode_request(data: bytes) -> Request:
     """Return the request in `data`. Raises ProtocolError, and nothing else, whatever `data` holds."""
+    try:
+        return _decode_request(data)
+    except InvalidRequest as error:  # theirs here, not ours
+        raise ProtocolError(str(error)) from error
+
+
+def _decode_request(data: bytes) -> Request:
     _check_size(data)
     version, opcode, _, lifetime, client = _REQUEST_HEAD.unpack_from(data)
     if version != VERSION:
@@ -217,16 +246,14 @@ def _response_head(opcode: Opcode, result: int, lifetime: int, epoch: int) -> by
     return _RESPONSE_HEAD.pack(VERSION, _RESPONSE | opcode, 0, result, lifetime, epoch)
 
 
-def _encode_map_body(message: MapRequest | MapResponse | PeerRequest | PeerResponse) -> bytes:
-    if len(message.nonce) != NONCE:
-        raise InvalidRequest(f"a nonce has {NONCE} bytes, not {len(message.nonce)}")
-    return _MAP_BODY.pack(
-        message.nonce,
-        message.protocol,
-        message.internal_port,
-        message.external_port,
-        encode_address(message.external_address),
-    )
+def _encode_map_body(message: Mapping) -> bytes:
+    nonce, ports = message.nonce, (message.internal_port, message.external_port)
+    if len(nonce) != NONCE:
+        raise InvalidRequest(f"a nonce has {NONCE} bytes, not {len(nonce)}")
+    try:
+        return _MAP_BODY.pack(nonce, message.protocol, *ports, encode_address(message.external_address))
+    except struct.error as error:
+        raise InvalidRequest(f"a field is out of range: {error}") from error
 
 
 def _encode_peer_body(message: PeerRequest | PeerResponse) -> bytes:
@@ -261,6 +288,15 @@ def _decode_peer_body(data: bytes) -> dict[str, Any]:
 def _check_size(data: bytes) -> None:
     if not _REQUEST_HEAD.size <= len(data) <= limits.PCP_DATAGRAM or len(data) % 4:
         raise ProtocolError(f"{len(data)} bytes are no PCP message")  # section 8.3
+
+
+def _check_mapping(message: MapRequest | PeerRequest) -> None:
+    check_range("protocol", message.protocol, 0, 255)
+    check_range("internal port", message.internal_port, 0, 65535)
+    check_range("external port", message.external_port, 0, 65535)
+    check_range("lifetime", message.lifetime, 0, limits.MAX_LIFETIME)
+    if message.internal_port and not message.protocol:
+        raise InvalidRequest("all protocols go only with all ports")  # section 11.1
 
 
 def _sized(data: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """For tests and trials: a gateway that does not need a router."""
 
 from portmapper.testing.gateway import SimulatedGateway
+from portmapper.testing.pcp_server import PcpSwitches
 
-__all__ = ["SimulatedGateway"]
+__all__ = ["PcpSwitches", "SimulatedGateway"]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 
 import anyio
-from anyio.abc import ByteStream, SocketListener, SocketStream, TaskGroup
+from anyio.abc import ByteStream, SocketAttribute, SocketListener, SocketStream, TaskGroup
 
 from portmapper.errors import PortMapperError
 from portmapper.model import Protocol
@@ -19,30 +19,38 @@ _UDP_IDLE = 60.0
 Target = Callable[[], tuple[IPv4Address, int]]
 """Where to forward to, asked for each connection and each datagram."""
 
+Admits = Callable[[IPv4Address, int], bool]
+"""Whether a remote peer may come in, asked for each connection and each datagram."""
+
 
 class Forward:
     """One external port that leads to an internal one until it is closed."""
 
-    def __init__(self, protocol: Protocol, address: IPv4Address, port: int, target: Target) -> None:
+    def __init__(self, protocol: Protocol, address: IPv4Address, port: int, target: Target, admits: Admits) -> None:
         """Bind the external port. Raises OSError when it is taken; port 0 takes any."""
         self._protocol = protocol
         self._target = target
+        self._admits = admits
+        self._started = False
         self._scope = anyio.CancelScope()
         self._socket = _bound_socket(protocol, address, port)
         self.port: int = self._socket.getsockname()[1]
 
     def start(self, tasks: TaskGroup) -> None:
         """Forward from now on, in `tasks`."""
+        self._started = True
         tasks.start_soon(self._run)
 
     def close(self) -> None:
         """Forward no more; the port is free as soon as the task has noticed."""
         self._scope.cancel()
+        if not self._started:
+            self._socket.close()
 
     async def _run(self) -> None:
         try:
             with self._scope:
-                await (self._accept_tcp() if self._protocol is Protocol.TCP else self._serve_udp())
+                await (self._accept_tcp() if self._protocol == Protocol.TCP else self._serve_udp())
         finally:
             self._socket.close()
 
@@ -51,6 +59,10 @@ class Forward:
             await listener.serve(self._serve_tcp)
 
     async def _serve_tcp(self, outer: SocketStream) -> None:
+        peer = outer.extra(SocketAttribute.raw_socket).getpeername()
+        if not self._admits(IPv4Address(peer[0]), peer[1]):
+            await outer.aclose()
+            return
         address, port = self._target()
         # Either side may go away at any time: that ends the connection, not the forwarding.
         with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -67,6 +79,8 @@ class Forward:
                     data, peer = self._socket.recvfrom(_CHUNK)
                 except OSError:
                     continue  # an ICMP error for something sent earlier
+                if not self._admits(IPv4Address(peer[0]), peer[1]):
+                    continue
                 if peer not in peers and len(peers) < _UDP_PEERS:
                     peers[peer] = Datagram(*self._target())
                     tasks.start_soon(self._answer_udp, peers, peer)
@@ -96,7 +110,7 @@ async def _copy(source: ByteStream, sink: ByteStream) -> None:
 
 
 def _bound_socket(protocol: Protocol, address: IPv4Address, port: int) -> socket.socket:
-    kind = socket.SOCK_STREAM if protocol is Protocol.TCP else socket.SOCK_DGRAM
+    kind = socket.SOCK_STREAM if protocol == Protocol.TCP else socket.SOCK_DGRAM
     sock = socket.socket(socket.AF_INET, kind)
     try:
         sock.setblocking(False)

@@ -9,13 +9,15 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
+from portmapper import limits
 from portmapper.model import Gateway, IPAddress
 from portmapper.net import clock
 from portmapper.net.tasks import end_tasks
 from portmapper.testing.http_server import HttpServer
 from portmapper.testing.igd import DESCRIPTION_PATH, Igd
+from portmapper.testing.pcp_server import PcpServer, PcpSwitches, mapping_update
 from portmapper.testing.port_control import PortControl
-from portmapper.testing.table import MappingTable
+from portmapper.testing.table import Entry, MappingTable
 
 _LOOPBACK = IPv4Address("127.0.0.1")
 _TICK = 0.1
@@ -38,7 +40,7 @@ class SimulatedGateway:
         upnp: bool = True,
         igd_version: int = 2,
         permanent_only: bool = False,
-        honours_prefer_failure: bool = True,
+        pcp_switches: PcpSwitches = PcpSwitches(),  # noqa: B008 - frozen
         min_lifetime: int = 1,
         max_lifetime: int = 86400,
         external_address: IPv4Address = _LOOPBACK,
@@ -46,7 +48,7 @@ class SimulatedGateway:
         self._switches = (pcp, natpmp, upnp)
         self._igd_version = igd_version
         self._permanent_only = permanent_only
-        self._honours_prefer_failure = honours_prefer_failure
+        self._pcp_switches = pcp_switches
         self._lifetimes = (min_lifetime, max_lifetime)
         self._external_address = external_address
         self._begin = clock.now()
@@ -101,6 +103,12 @@ class SimulatedGateway:
         self.table.clear()
         self._begin = clock.now()
 
+    def send_update(self, entry: Entry, *, result: int = 0) -> None:
+        """Tell the host unasked what a mapping is now: PCP's Mapping Update, to its port 5350."""
+        lifetime = max(int(entry.ends - clock.now()), 0)
+        update = mapping_update(entry, self._external_address, lifetime=lifetime, epoch=self.epoch, result=result)
+        self.control_socket.sendto(update.encode(), (str(entry.internal.address), limits.ANNOUNCEMENT_PORT))
+
     def _make_servers(self) -> None:
         speaks_pcp, speaks_natpmp, _ = self._switches
         self._control = PortControl(
@@ -110,7 +118,13 @@ class SimulatedGateway:
             speaks_natpmp=speaks_natpmp,
             min_lifetime=self._lifetimes[0],
             max_lifetime=self._lifetimes[1],
-            honours_prefer_failure=self._honours_prefer_failure,
+            pcp=PcpServer(
+                table=self.table,
+                external_address=self._external_address,
+                min_lifetime=self._lifetimes[0],
+                max_lifetime=self._lifetimes[1],
+                switches=self._pcp_switches,
+            ),
         )
         self._igd = Igd(
             table=self.table,

@@ -1,13 +1,19 @@
 """The mappings of a simulated gateway, and the ports they forward."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Address
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
 
 from anyio.abc import TaskGroup
 
 from portmapper.model import Endpoint, Protocol
+from portmapper.pcp.options import Filter
 from portmapper.testing.forwarding import Forward
+
+_TRIES = 8
+_IPV4_PREFIX = 96
 
 
 class Denied(Exception):
@@ -28,7 +34,17 @@ class Entry:
     ends: float
     nonce: bytes
     description: str
-    forward: Forward
+    count: int = 1
+    filters: list[Filter] = field(default_factory=list[Filter])
+    forwards: tuple[Forward, ...] = ()
+
+    def covers(self, external_port: int) -> bool:
+        """Whether an external port is one of its ports."""
+        return self.external_port <= external_port < self.external_port + self.count
+
+    def admits(self, address: IPv4Address, port: int) -> bool:
+        """Whether a remote peer may come in."""
+        return not self.filters or any(_admits(one, address, port) for one in self.filters)
 
 
 class MappingTable:
@@ -37,30 +53,32 @@ class MappingTable:
     def __init__(self, address: IPv4Address, tasks: TaskGroup) -> None:
         self._address = address
         self._tasks = tasks
-        self._entries: dict[tuple[Protocol, int], Entry] = {}
+        self._entries: list[Entry] = []
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(tuple(self._entries.values()))
+        return iter(tuple(self._entries))
 
     def at(self, protocol: Protocol, external_port: int) -> Entry | None:
         """Return the mapping of an external port."""
-        return self._entries.get((protocol, external_port))
+        return next((e for e in self if e.protocol == protocol and e.covers(external_port)), None)
 
     def to(self, protocol: Protocol, internal: Endpoint) -> Entry | None:
         """Return the mapping that leads to an internal endpoint."""
-        return next((e for e in self if e.protocol is protocol and e.internal == internal), None)
+        return next((e for e in self if e.protocol == protocol and e.internal == internal), None)
 
-    def grant(self, protocol: Protocol, internal: Endpoint, wish: int, ends: float, nonce: bytes = b"") -> Entry:
+    def grant(
+        self, protocol: Protocol, internal: Endpoint, wish: int, ends: float, nonce: bytes = b"", count: int = 1
+    ) -> Entry:
         """Make or renew the mapping of an internal endpoint, at port `wish` if that is free, else at another.
 
-        Raises Denied when the mapping has another nonce.
+        Raises Denied when the mapping has another nonce, or when so many consecutive ports are not to be had.
         """
         entry = self.to(protocol, internal)
         if entry is None:
-            try:
-                return self._open(protocol, internal, wish or internal.port, ends, nonce)
-            except Denied:
-                return self._open(protocol, internal, 0, ends, nonce)
+            for port in (wish or internal.port, *[0] * _TRIES):
+                with suppress(Denied):
+                    return self._open(protocol, internal, port, ends, nonce, count=count)
+            raise Denied(conflict=True)
         if entry.nonce != nonce:
             raise Denied(conflict=False)
         entry.ends = ends
@@ -83,8 +101,9 @@ class MappingTable:
 
     def remove(self, entry: Entry) -> None:
         """End the mapping now."""
-        entry.forward.close()
-        del self._entries[entry.protocol, entry.external_port]
+        for forward in entry.forwards:
+            forward.close()
+        self._entries.remove(entry)
 
     def expire(self, now: float) -> None:
         """End the mappings whose time is over."""
@@ -98,19 +117,46 @@ class MappingTable:
             self.remove(entry)
 
     def _open(
-        self, protocol: Protocol, internal: Endpoint, port: int, ends: float, nonce: bytes, description: str = ""
+        self,
+        protocol: Protocol,
+        internal: Endpoint,
+        port: int,
+        ends: float,
+        nonce: bytes,
+        description: str = "",
+        count: int = 1,
     ) -> Entry:
-        def target() -> tuple[IPv4Address, int]:
-            address = entry.internal.address
-            if not isinstance(address, IPv4Address):
-                raise TypeError(f"{address} is not IPv4")
-            return address, entry.internal.port
-
-        try:
-            forward = Forward(protocol, self._address, port, target)
-        except OSError:
-            raise Denied(conflict=True) from None
-        entry = Entry(protocol, internal, forward.port, ends, nonce, description, forward)
-        self._entries[protocol, forward.port] = entry
-        forward.start(self._tasks)
+        entry = Entry(protocol, internal, port, ends, nonce, description, count)
+        if internal.port and protocol in {Protocol.TCP, Protocol.UDP}:
+            self._bind(entry)
+        elif self.at(protocol, port) is not None:
+            raise Denied(conflict=True)
+        self._entries.append(entry)
+        for forward in entry.forwards:
+            forward.start(self._tasks)
         return entry
+
+    def _bind(self, entry: Entry) -> None:
+        try:
+            for offset in range(entry.count):
+                port = entry.external_port + offset if entry.external_port else 0
+                target = partial(_target, entry, offset)
+                forward = Forward(entry.protocol, self._address, port, target, entry.admits)
+                entry.forwards = (*entry.forwards, forward)
+                entry.external_port = entry.forwards[0].port
+        except (OSError, OverflowError):
+            for forward in entry.forwards:
+                forward.close()
+            raise Denied(conflict=True) from None
+
+
+def _target(entry: Entry, offset: int) -> tuple[IPv4Address, int]:
+    address = entry.internal.address
+    if not isinstance(address, IPv4Address):
+        raise TypeError(f"{address} is not IPv4")
+    return address, entry.internal.port + offset
+
+
+def _admits(one: Filter, address: IPv4Address, port: int) -> bool:
+    network = IPv4Network((one.address.packed[-4:], one.prefix - _IPV4_PREFIX))
+    return address in network and one.port in {0, port}

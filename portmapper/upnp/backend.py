@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
 from portmapper.errors import NoMapping, ProtocolError
-from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest
+from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest
 from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, first_attempt, next_attempt
 from portmapper.upnp.client import IgdClient, find_services
@@ -23,6 +23,7 @@ class UpnpBackend(Backend):
 
     name: ClassVar[str] = "upnp"
     title: ClassVar[str] = "UPnP IGD"
+    offers: ClassVar[frozenset[Feature]] = frozenset({Feature.THIRD_PARTY})
 
     def __init__(self, gateway: Gateway, client: IgdClient) -> None:
         self._gateway = gateway
@@ -31,7 +32,7 @@ class UpnpBackend(Backend):
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
         """Search for the device and read its description."""
-        services = await find_services(gateway, timeout=options.timeout)
+        services = await find_services(gateway, timeout=min(options.timeout, limits.DISCOVERY))
         return cls(gateway, IgdClient(services[0]))
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
@@ -88,7 +89,7 @@ class UpnpBackend(Backend):
             name,
             **_key_of(attempt.external_port, request),
             NewInternalPort=request.internal_port,
-            NewInternalClient=str(self._gateway.source),
+            NewInternalClient=str(request.internal_address or self._gateway.source),
             NewEnabled=1,
             NewPortMappingDescription=request.description,
             NewLeaseDuration=attempt.lifetime,

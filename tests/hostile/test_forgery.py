@@ -140,6 +140,7 @@ def from_elsewhere(backend: str, host: str) -> Forger:
     return forger
 
 
+@pytest.mark.conforms("NP-30", "NP-31", "PC-35", "PC-158")
 @both
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 async def test_a_faster_answer_from_the_wrong_address_or_port_is_ignored_s33(backend: str, host: str) -> None:
@@ -147,6 +148,7 @@ async def test_a_faster_answer_from_the_wrong_address_or_port_is_ignored_s33(bac
         await map_truly(honest, wire, backend)
 
 
+@pytest.mark.conforms("NP-30", "NP-31", "PC-35", "PC-158")
 @both
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 async def test_only_answers_from_elsewhere_are_no_answer_s33(backend: str, host: str) -> None:
@@ -154,6 +156,7 @@ async def test_only_answers_from_elsewhere_are_no_answer_s33(backend: str, host:
         assert type(await reason_for_nothing(wire, backend)) is GatewayTimeout
 
 
+@pytest.mark.conforms("NP-33", "PC-41", "PC-91")
 @both
 async def test_the_forgery_would_work_from_the_gateways_own_address(backend: str) -> None:
     """What the tests above forge is good enough, so that they can fail; a secret nonce is all that is in its way."""
@@ -175,12 +178,14 @@ async def guess_1000_nonces(wire: Wire, request: bytes, client: Any, answer: byt
             await anyio.lowlevel.checkpoint()
 
 
+@pytest.mark.conforms("PC-41", "PC-45", "PC-158")
 async def test_a_thousand_guessed_nonces_do_not_map_s33(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FAST_WAITS", (0.8,))
     async with forged(guess_1000_nonces, maps_answered=False) as (_, wire):
         assert type(await reason_for_nothing(wire, PCP)) is GatewayTimeout
 
 
+@pytest.mark.conforms("PC-45")
 async def test_the_true_answer_after_a_thousand_guessed_nonces_is_taken_s33(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FAST_WAITS", (5.0,))
     monkeypatch.setattr(limits, "RELEASE_WAITS", (5.0,))
@@ -188,6 +193,7 @@ async def test_the_true_answer_after_a_thousand_guessed_nonces_is_taken_s33(monk
         await map_truly(honest, wire, PCP)
 
 
+@pytest.mark.conforms("PC-18", "PC-20", "PC-21")
 async def test_nonces_differ_and_cannot_be_told_from_the_ones_before_s37() -> None:
     nonces: set[bytes] = set()
 
@@ -205,6 +211,7 @@ async def test_nonces_differ_and_cannot_be_told_from_the_ones_before_s37() -> No
     assert all(len(set(nonce)) > 4 for nonce in nonces)
 
 
+@pytest.mark.conforms("PC-45")
 async def test_a_lost_nonce_of_another_mapping_is_no_answer_to_this_one_s33() -> None:
     """An answer recorded earlier does not pass for the answer to the next request."""
     recorded: list[bytes] = []
@@ -223,6 +230,7 @@ async def test_a_lost_nonce_of_another_mapping_is_no_answer_to_this_one_s33() ->
 # --- "I do not speak that version" ------------------------------------------------------------------------------------
 
 
+@pytest.mark.conforms("PC-81")
 async def test_the_wrong_version_is_heard_from_the_gateway_as_an_answer_s41() -> None:
     async def downgrade(wire: Wire, request: bytes, client: Any, answer: bytes) -> None:
         if request[0] == pcp.VERSION:
@@ -235,6 +243,7 @@ async def test_the_wrong_version_is_heard_from_the_gateway_as_an_answer_s41() ->
         assert (await map_truly(honest, wire, PCP, NATPMP)).backend == NATPMP
 
 
+@pytest.mark.conforms("PC-35")
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 async def test_the_wrong_version_is_not_heard_from_elsewhere_s41(host: str) -> None:
     async def downgrade(wire: Wire, request: bytes, client: Any, answer: bytes) -> None:
@@ -246,6 +255,7 @@ async def test_the_wrong_version_is_not_heard_from_elsewhere_s41(host: str) -> N
         assert (await map_truly(honest, wire, PCP, NATPMP)).backend == PCP
 
 
+@pytest.mark.conforms("PC-17")
 async def test_the_wrong_version_is_not_heard_at_the_port_of_an_earlier_request_s33_s41() -> None:
     """Each request has a port of its own, which is closed before the next: what comes there unasked is lost."""
 
@@ -260,6 +270,7 @@ async def test_the_wrong_version_is_not_heard_at_the_port_of_an_earlier_request_
     assert len(set(wire.clients)) > len(wire.clients) // 2
 
 
+@pytest.mark.conforms("PC-36", "PC-37")
 @pytest.mark.parametrize(
     "unfit",
     [

@@ -222,6 +222,7 @@ class MangledAnswers(SimulatedGateway):
         return [mangled for answer in answers for mangled in self._mangle(data, answer)]
 
 
+@pytest.mark.conforms("NP-11", "NP-12", "NP-15", "NP-28", "PC-32", "PC-36", "PC-39", "PC-40", "PC-41")
 @both
 async def test_answers_that_match_nothing_are_a_time_out_and_the_mapping_is_undone_s18(backend: str) -> None:
     async def check(mangle: Mangle) -> None:
@@ -234,6 +235,7 @@ async def test_answers_that_match_nothing_are_a_time_out_and_the_mapping_is_undo
     await each(IGNORED_BY[backend], check)
 
 
+@pytest.mark.conforms("NP-11", "NP-12", "PC-40", "PC-41", "PC-45")
 @both
 async def test_the_good_answer_after_rubbish_is_taken_without_asking_again_s18(
     backend: str, monkeypatch: pytest.MonkeyPatch
@@ -268,6 +270,7 @@ async def test_rubbish_to_the_first_request_leaves_the_second_its_answer_s18(bac
     await each(IGNORED_BY[backend], check)
 
 
+@pytest.mark.conforms("NP-49", "PC-50", "PC-64")
 @both
 @pytest.mark.parametrize("code", [255, 27])
 async def test_an_unknown_result_is_a_refusal_and_nothing_is_taken_for_granted_s22(backend: str, code: int) -> None:
@@ -302,7 +305,7 @@ async def test_a_grant_of_port_or_lifetime_0_is_a_protocol_error_and_undone_s21_
     async with Nothing(with_field(backend, field, 0)) as gateway:
         reason = reason_of(await outcome(gateway, backend), backend)
     assert type(reason) is ProtocolError
-    assert "external port 0 or a lifetime of 0" in str(reason)
+    assert "the gateway granted" in str(reason)
 
 
 @both
@@ -315,6 +318,7 @@ def is_wanted(request: bytes) -> bool:
     return is_map(request) and not is_delete(request)
 
 
+@pytest.mark.conforms("NP-35", "PC-46")
 @both
 async def test_any_lifetime_is_told_as_it_was_granted_s20(backend: str) -> None:
     async def check(lifetime: int) -> None:
@@ -360,6 +364,7 @@ async def test_any_external_address_of_pcp_is_told_as_it_was_said() -> None:
     await each({str(address): address for address in addresses}, check)
 
 
+@pytest.mark.conforms("NP-71")
 async def test_no_external_address_of_natpmp_is_told_as_none() -> None:
     def nowhere(request: bytes, answer: bytes) -> list[bytes]:
         return [answer[:8] + bytes(4)]
@@ -390,6 +395,7 @@ async def test_a_mapping_is_kept_when_only_its_address_stays_unknown() -> None:
         assert not list(gateway.table)
 
 
+@pytest.mark.conforms("NP-17", "PC-14")
 @pytest.mark.parametrize("version", [1, 3, 255])
 async def test_a_gateway_of_another_version_is_named_s41(version: int) -> None:
     def other_version(request: bytes, answer: bytes) -> list[bytes]:

@@ -121,7 +121,6 @@ OUTBOUND = PeerRequest(
     remote_address=IPv4Address("198.51.100.20"),
 )
 
-# PC-02 to PC-08, PC-11, PC-12, PC-13, PC-25, PC-27, PC-86, PC-92, PC-94, PC-95
 REQUESTS: dict[str, tuple[bytes, Request]] = {
     "TV-06": (tv.TV06_REQ, AnnounceRequest(client=CLIENT)),
     "TV-09": (tv.TV09_REQ, AnnounceRequest(client=CLIENT)),
@@ -140,6 +139,7 @@ REQUESTS: dict[str, tuple[bytes, Request]] = {
 GRANTED = map_response(PLAIN, 86400, external=40000, address=EXTERNAL)
 RESPONSES: dict[str, tuple[bytes, AnnounceResponse | MapResponse | PeerResponse]] = {
     "TV-09": (tv.TV09_RESP, AnnounceResponse(result=0, lifetime=0, epoch=86400)),
+    "TV-09 restart": (tv.TV09_RESTART, AnnounceResponse(result=0, lifetime=0, epoch=2)),
     "TV-10": (tv.TV10_RESP, GRANTED),
     "TV-11 delete": (tv.TV11_DELETE_RESP, map_response(DELETE, 86406, external=0, address=NO_IPV4)),
     "TV-12": (tv.TV12_RESP, map_response(FIREWALL, 3600, external=51820, address=CLIENT_6)),
@@ -186,12 +186,15 @@ PACKETS = [data for data, _ in [*REQUESTS.values(), *RESPONSES.values()]]
 PACKETS += [tv.TV06_RESP, tv.TV06_RESP_FIELD_VARIANT, tv.TV19_PCP_ONLY]
 
 
+@pytest.mark.conforms("PC-03", "PC-04", "PC-06", "PC-07", "PC-08", "PC-10", "PC-11", "PC-12", "PC-13", "PC-25")
+@pytest.mark.conforms("PC-27", "PC-79", "PC-113", "PC-115", "PC-122", "PC-126", "PC-129", "PC-148")
 @pytest.mark.parametrize(("data", "request_"), REQUESTS.values(), ids=REQUESTS)
 def test_request_vectors_both_ways(data: bytes, request_: Request) -> None:
     assert request_.encode() == data
     assert decode_request(data) == request_
 
 
+@pytest.mark.conforms("PC-03", "PC-05", "PC-10", "PC-11", "PC-12", "PC-30")
 @pytest.mark.parametrize(("data", "response"), RESPONSES.values(), ids=RESPONSES)
 def test_response_vectors_both_ways(data: bytes, response: Response) -> None:
     assert response.encode() == data
@@ -222,9 +225,9 @@ def test_requests_cut_short_are_refused_unless_cut_between_options(name: str) ->
                 decode_request(data[:size])
 
 
+@pytest.mark.conforms("PC-32", "PC-36", "PC-39")
 @pytest.mark.parametrize("name", RESPONSES)
 def test_responses_cut_short_are_refused_unless_cut_between_options(name: str) -> None:
-    """PC-32, PC-36, PC-39."""
     data, whole = RESPONSES[name]
     ends = option_ends(whole)
     assert max(ends) == len(data)
@@ -242,56 +245,61 @@ def overwritten(data: bytes, *ranges: tuple[int, int]) -> bytes:
     return data
 
 
+@pytest.mark.conforms("PC-06")
 def test_reserved_bytes_of_a_response_are_ignored() -> None:
-    """PC-06: in the head, after the protocol and in an option."""
+    """In the head, after the protocol and in an option."""
     data = overwritten(tv.TV13_RESP, (2, 3), (12, 24), (37, 40), (61, 62))
     assert decode_response(data) == RESPONSES["TV-13"][1]
 
 
+@pytest.mark.conforms("PC-06")
 def test_reserved_bytes_of_a_request_are_ignored() -> None:
-    """PC-06."""
     data = overwritten(tv.TV13_REQ, (2, 4), (37, 40), (61, 62))
     assert decode_request(data) == FOR_ANOTHER
 
 
+@pytest.mark.conforms("PC-25")
 def test_padding_of_an_option_is_ignored() -> None:
-    """PC-25: the length does not count it, its content means nothing."""
+    """The length does not count it, its content means nothing."""
     assert decode_request(overwritten(tv.TV16_REQ, (71, 72))) == DESCRIBED
 
 
-# --- Versions (PC-14, PC-36 to PC-38, PC-81, PC-82)
+# --- Versions
 
 
+@pytest.mark.conforms("PC-37", "PC-38")
 @pytest.mark.parametrize("data", [tv.TV06_RESP, tv.TV06_RESP_FIELD_VARIANT], ids=["opcode 0", "opcode 128"])
 def test_a_natpmp_server_is_recognised_though_its_answer_is_no_pcp_message(data: bytes) -> None:
-    """PC-37, TV-06: 8 bytes, R bit clear."""
+    """TV-06: 8 bytes, R bit clear."""
     assert decode_response(data) == UnsupportedVersionResponse(version=0)
 
 
+@pytest.mark.conforms("PC-37")
 @pytest.mark.parametrize("opcode", [1, 2, 127])
 def test_version_0_with_a_request_opcode_is_dropped(opcode: int) -> None:
-    """PC-37."""
     with pytest.raises(ProtocolError):
         decode_response(bytes([0, opcode]) + tv.TV06_RESP[2:])
 
 
+@pytest.mark.conforms("PC-37")
 @pytest.mark.parametrize("result", [0, 2, 3])
 def test_version_0_with_another_result_is_dropped(result: int) -> None:
     with pytest.raises(ProtocolError):
         decode_response(bytes([0, 0, 0, result]) + bytes(20))
 
 
+@pytest.mark.conforms("PC-37")
 def test_without_the_r_bit_it_is_dropped_even_with_unsupported_version() -> None:
-    """PC-37: `02 01 ...` is a request."""
+    """`02 01 ...` is a request."""
     with pytest.raises(ProtocolError):
         decode_response(b"\x02\x01\x00\x01" + bytes(20))
     with pytest.raises(ProtocolError):
         decode_response(b"\x02\x01" + tv.TV10_RESP[2:])
 
 
+@pytest.mark.conforms("PC-38")
 @pytest.mark.parametrize("version", [1, 2, 3, 255])
 def test_unsupported_version_is_looked_at_before_the_size(version: int) -> None:
-    """PC-38, PC-80."""
     answers = {decode_response(bytes([version, 129, 0, 1]).ljust(size, b"\x00")) for size in (4, 8, 22, 24, 60, 1104)}
     assert answers == {UnsupportedVersionResponse(version=version)}
 
@@ -306,16 +314,16 @@ def test_unsupported_version_is_encoded_as_the_version_it_names_would() -> None:
     assert UnsupportedVersionResponse(version=3).encode() == bytes.fromhex("03800001") + bytes(20)
 
 
+@pytest.mark.conforms("PC-14")
 @pytest.mark.parametrize("version", [0, 1, 3, 255])
 def test_other_versions_are_refused(version: int) -> None:
-    """PC-14."""
     with pytest.raises(ProtocolError, match="version"):
         decode_response(bytes([version]) + tv.TV10_RESP[1:])
     with pytest.raises(ProtocolError, match="version"):
         decode_request(bytes([version]) + tv.TV10_REQ[1:])
 
 
-# --- Sizes (PC-02, PC-28, PC-36, PC-39)
+# --- Sizes
 
 
 def of_size(size: int) -> MapRequest:
@@ -323,24 +331,25 @@ def of_size(size: int) -> MapRequest:
     return replace(PLAIN, options=(UnknownOption(200, b"x" * (size - 64)),))
 
 
+@pytest.mark.conforms("PC-36", "PC-39")
 @pytest.mark.parametrize("size", [0, 1, 3, 20, 23, 25, 62, 1104])
 def test_sizes_that_no_message_has_are_refused(size: int) -> None:
-    response = (tv.TV10_RESP + b"\x80\x00" + (1036).to_bytes(2, "big")).ljust(1104, b"\x00")[:size]
-    request = (tv.TV10_REQ + b"\x80\x00" + (1036).to_bytes(2, "big")).ljust(1104, b"\x00")[:size]
+    response = (tv.TV10_RESP + b"\xc8\x00" + (1036).to_bytes(2, "big")).ljust(1104, b"\x00")[:size]
+    request = (tv.TV10_REQ + b"\xc8\x00" + (1036).to_bytes(2, "big")).ljust(1104, b"\x00")[:size]
     with pytest.raises(ProtocolError):
         decode_response(response)
     with pytest.raises(ProtocolError):
         decode_request(request)
 
 
+@pytest.mark.conforms("PC-39")
 def test_a_map_message_of_62_bytes_is_refused_for_its_size() -> None:
-    """PC-39."""
     with pytest.raises(ProtocolError, match="62 bytes"):
         decode_response(tv.TV10_RESP + bytes(2))
 
 
+@pytest.mark.conforms("PC-02", "PC-28")
 def test_1100_bytes_are_the_most() -> None:
-    """PC-02."""
     whole = of_size(1100)
     assert len(whole.encode()) == 1100
     assert decode_request(whole.encode()) == whole
@@ -359,32 +368,34 @@ def test_a_map_message_without_its_body_is_refused() -> None:
         decode_request(tv.TV10_REQ[:56])
 
 
+@pytest.mark.conforms("PC-40")
 @pytest.mark.parametrize("opcode", [3, 127])
 def test_opcodes_that_are_not_used_here_are_refused(opcode: int) -> None:
-    """PC-40."""
     with pytest.raises(ProtocolError, match="opcode"):
         decode_response(bytes([2, 128 + opcode]) + tv.TV10_RESP[2:])
     with pytest.raises(ProtocolError, match="opcode"):
         decode_request(bytes([2, opcode]) + tv.TV10_REQ[2:])
 
 
+@pytest.mark.conforms("PC-46")
 def test_every_result_code_is_kept_with_its_lifetime() -> None:
-    """PC-46, PC-50 to PC-64: known or not."""
+    """Known or not."""
     for code in {*range(256)} - {Result.UNSUPP_VERSION}:
         response = decode_response(tv.TV10_RESP[:3] + bytes([code]) + tv.TV10_RESP[4:])
         assert response == replace(GRANTED, result=code)
 
 
+@pytest.mark.conforms("PC-22")
 def test_a_zero_nonce_is_legal() -> None:
-    """PC-22."""
     response = decode_response(tv.TV10_RESP[:24] + bytes(12) + tv.TV10_RESP[36:])
     assert isinstance(response, MapResponse)
     assert response.nonce == bytes(12)
 
 
-# --- Addresses (PC-07 to PC-09)
+# --- Addresses
 
 
+@pytest.mark.conforms("PC-07", "PC-08")
 @pytest.mark.parametrize(
     ("address", "wire"),
     [
@@ -395,14 +406,14 @@ def test_a_zero_nonce_is_legal() -> None:
     ],
 )
 def test_addresses_both_ways(address: str, wire: str) -> None:
-    """PC-07, PC-08: the all-zeros address of IPv4 is not that of IPv6."""
+    """The all-zeros address of IPv4 is not that of IPv6."""
     assert encode_address(ip_address(address)) == bytes.fromhex(wire)
     assert decode_address(bytes.fromhex(wire)) == ip_address(address)
 
 
+@pytest.mark.conforms("PC-09")
 @pytest.mark.parametrize("address", ["1::ffff:102:304", "0:0:0:0:1:ffff:102:304", "::fffe:102:304", "::102:304"])
 def test_all_96_bits_decide_about_ipv4(address: str) -> None:
-    """PC-09."""
     assert decode_address(IPv6Address(address).packed) == IPv6Address(address)
 
 
@@ -410,79 +421,84 @@ def test_an_ipv4_mapped_address_is_ipv4() -> None:
     assert decode_address(IPv6Address("::ffff:1.2.3.4").packed) == IPv4Address("1.2.3.4")
 
 
+@pytest.mark.conforms("PC-146")
 def test_no_preference_keeps_the_family() -> None:
-    """PC-92, PC-146."""
     assert unspecified_like(CLIENT) == NO_IPV4
     assert unspecified_like(CLIENT_6) == NO_IPV6
 
 
-# --- Options (PC-13, PC-25, PC-29, PC-32)
+# --- Options
 
 
+@pytest.mark.conforms("PC-29")
 @pytest.mark.parametrize("code", [99, 200])
 def test_unknown_options_are_kept_and_harmless(code: int) -> None:
-    """PC-29: in the mandatory range too."""
+    """In the mandatory range too."""
     response = decode_response(tv.TV10_RESP + bytes([code, 0, 0, 1, 7, 0, 0, 0]))
     assert response == replace(GRANTED, options=(UnknownOption(code, b"\x07"),))
 
 
+@pytest.mark.conforms("PC-13")
 def test_options_after_announce_are_read() -> None:
-    """PC-13."""
     options = (UnknownOption(99, b"abcde"), UnknownOption(200, b""))
     response = AnnounceResponse(result=0, lifetime=0, epoch=1, options=options)
     assert response.encode()[24:] == bytes.fromhex("63000005 61626364 65000000 c8000000")
     assert decode_response(response.encode()) == response
 
 
+@pytest.mark.conforms("PC-25", "PC-128")
 def test_options_are_padded_to_four_bytes() -> None:
-    """PC-25: the padding is not part of the length."""
+    """The padding is not part of the length."""
     for length, padded in enumerate((0, 4, 4, 4, 4, 8, 8, 8, 8)):
-        request = replace(PLAIN, options=(Description("x" * length), PREFER_FAILURE))
+        request = replace(PLAIN, external_port=8080, options=(Description("x" * length), PREFER_FAILURE))
         data = request.encode()
         assert data[60:] == bytes([128, 0, 0, length]) + (b"x" * length).ljust(padded, b"\0") + bytes([2, 0, 0, 0])
         assert decode_request(data) == request
 
 
+@pytest.mark.conforms("PC-32")
 @pytest.mark.parametrize(
     "options",
     ["80000001", "80000005 61616161", "8000ffff 61616161", "80000004 61616161 80000001", "02000004"],
 )
 def test_an_option_past_the_end_is_refused(options: str) -> None:
-    """PC-32."""
     with pytest.raises(ProtocolError, match="past the end"):
         decode_response(tv.TV10_RESP + bytes.fromhex(options))
     with pytest.raises(ProtocolError, match="past the end"):
         decode_request(tv.TV10_REQ + bytes.fromhex(options))
 
 
+@pytest.mark.conforms("PC-114")
 @pytest.mark.parametrize(
     ("network", "prefix"), [("198.51.100.0/24", 120), ("0.0.0.0/0", 96), ("2001:db8::/32", 32), ("::/0", 0)]
 )
 def test_a_filter_counts_ipv4_prefixes_from_96(network: str, prefix: int) -> None:
-    """PC-114."""
     kind = IPv6Network if ":" in network else IPv4Network
     assert Filter.of(kind(network)).prefix == prefix
 
 
+@pytest.mark.conforms("PC-32")
 @pytest.mark.parametrize(
     "option",
     ["01000004 c0a80114", "02000001 00000000", "03000004 00000000", "82000004 00640001", "82000005 00000001 00000000",
      "03000014 00810000 00000000 00000000 0000ffff 00000000"],
 )  # fmt: skip
 def test_a_known_option_that_is_malformed_makes_the_message_invalid(option: str) -> None:
-    """PC-32: wrong length, a port set of none, a filter of 129 bits."""
+    """Wrong length, a port set of none, a filter of 129 bits."""
     with pytest.raises(ProtocolError):
         decode_response(tv.TV10_RESP + bytes.fromhex(option))
 
 
+@pytest.mark.conforms("PC-127")
 def test_a_description_may_be_cut_inside_a_character() -> None:
-    """PC-127: what came is kept byte for byte."""
+    """What came is kept byte for byte."""
     response = decode_response(tv.TV10_RESP + bytes.fromhex("80000002 61c30000"))
     assert isinstance(response, MapResponse)
     assert response.options[0].data == b"a\xc3"
     assert decode_response(response.encode()) == response
 
 
+@pytest.mark.conforms("PC-126", "PC-130")
 @pytest.mark.parametrize(
     "make",
     [lambda: Description("x" * 1017), lambda: Description("\ud800"), lambda: PortSet(0, 1), lambda: PortSet(65536, 1),
@@ -490,31 +506,47 @@ def test_a_description_may_be_cut_inside_a_character() -> None:
      lambda: replace(PLAIN, nonce=bytes(11)).encode()],
 )  # fmt: skip
 def test_what_cannot_be_sent_is_an_invalid_request(make: Callable[[], object]) -> None:
-    """PC-126, PC-130; ours to refuse, so no ProtocolError."""
+    """Ours to refuse, so no ProtocolError."""
     with pytest.raises(InvalidRequest):
         make()
 
 
+@pytest.mark.conforms("PC-126")
 def test_the_longest_description_fits() -> None:
-    """PC-126."""
     assert len(Description("x" * 1016).data) == 1016
 
 
+@pytest.mark.conforms("PC-26")
 def test_the_top_bit_makes_an_option_optional() -> None:
-    """PC-26."""
     assert [is_mandatory(code) for code in (1, 127, 128, 255)] == [True, True, False, False]
 
 
-@pytest.mark.parametrize("code", range(1, 27))
-def test_every_registered_result_has_a_name_and_a_meaning(code: int) -> None:
-    """PC-50 to PC-63."""
+RESULTS_IN_ORDER = [
+    "UNSUPP_VERSION", "NOT_AUTHORIZED", "MALFORMED_REQUEST", "UNSUPP_OPCODE", "UNSUPP_OPTION", "MALFORMED_OPTION",
+    "NETWORK_FAILURE", "NO_RESOURCES", "UNSUPP_PROTOCOL", "USER_EX_QUOTA", "CANNOT_PROVIDE_EXTERNAL",
+    "ADDRESS_MISMATCH", "EXCESSIVE_REMOTE_PEERS", "INITIATION", "AUTHENTICATION_REQUIRED", "AUTHENTICATION_FAILED",
+    "AUTHENTICATION_SUCCEEDED", "AUTHORIZATION_FAILED", "SESSION_TERMINATED", "UNKNOWN_SESSION_ID",
+    "DOWNGRADE_ATTACK_DETECTED", "AUTHENTICATION_REQUEST", "AUTHENTICATION_REPLY", "THIRD_PARTY_ID_UNKNOWN",
+    "THIRD_PARTY_MISSING_OPTION", "UNSUPP_THIRD_PARTY_ID_LENGTH",
+]  # fmt: skip
+
+
+@pytest.mark.conforms("PC-46", "PC-51", "PC-52", "PC-53", "PC-54", "PC-57", "PC-58", "PC-59", "PC-61", "PC-62", "PC-63")
+@pytest.mark.parametrize(("code", "name"), list(enumerate(RESULTS_IN_ORDER, 1)))
+def test_every_registered_result_has_a_name_and_a_meaning(code: int, name: str) -> None:
     error = refusal(code, 30)
-    assert (error.code, error.name, error.retry_after) == (code, Result(code).name, 30)
+    assert (error.code, error.name, error.retry_after) == (code, name, 30)
     assert "the gateway refused" not in str(error)
 
 
+@pytest.mark.conforms("PC-62", "PC-160")
+def test_a_gateway_that_wants_authentication_is_said_to() -> None:
+    assert "wants authentication" in str(refusal(15, 30))
+
+
+@pytest.mark.conforms("PC-47", "PC-64", "PC-159")
 def test_an_unknown_result_is_kept_and_a_long_lifetime_is_cut() -> None:
-    """PC-47, PC-64, S22."""
+    """S22."""
     assert (refusal(200, 2**32 - 1).name, refusal(200, 2**32 - 1).retry_after) == ("RESULT_200", 86400)
     assert refusal(12, 0).retry_after is None
 
@@ -539,31 +571,57 @@ OPTION: st.SearchStrategy[Option] = st.one_of(
     st.builds(PortSet, PORTS.filter(bool), PORTS, st.booleans()),
 )
 OPTIONS = st.lists(OPTION, max_size=5).map(tuple)
+THIRD_PARTY_ID = 13
+UNKNOWN = st.builds(
+    UnknownOption, BYTE.filter(lambda code: code not in KNOWN | {THIRD_PARTY_ID}), st.binary(max_size=40)
+)
+
+
+@st.composite
+def map_requests(draw: st.DrawFn) -> MapRequest:
+    """Draw a request whose options go with it."""
+    lifetime, protocol, external = draw(LONGS), draw(BYTE), draw(PORTS)
+    internal = draw(PORTS) if protocol else 0
+    may: list[st.SearchStrategy[Option]] = [
+        st.builds(ThirdParty, ADDRESSES),
+        st.builds(Description, st.text(max_size=10)),
+        UNKNOWN,
+        UNKNOWN,
+    ]
+    if lifetime:
+        may += [st.builds(Filter, ADDRESSES, st.integers(0, 128), PORTS)] * 3
+    if lifetime and external and draw(st.booleans()):
+        may.append(st.just(PREFER_FAILURE))
+    else:
+        may.append(st.builds(PortSet, PORTS.filter(bool), st.just(internal), st.booleans()))
+    chosen = draw(st.permutations(may))[: draw(st.integers(0, 5))]
+    return MapRequest(
+        client=draw(ADDRESSES),
+        lifetime=lifetime,
+        nonce=draw(NONCES),
+        protocol=protocol,
+        internal_port=internal,
+        external_port=external,
+        external_address=draw(ADDRESSES),
+        options=tuple(draw(option) for option in chosen),
+    )
+
+
 ANY_REQUEST: st.SearchStrategy[Request] = st.one_of(
-    st.builds(AnnounceRequest, client=ADDRESSES, options=OPTIONS),
-    st.builds(
-        MapRequest,
-        client=ADDRESSES,
-        lifetime=LONGS,
-        nonce=NONCES,
-        protocol=BYTE,
-        internal_port=PORTS,
-        external_port=PORTS,
-        external_address=ADDRESSES,
-        options=OPTIONS,
-    ),
+    st.builds(AnnounceRequest, client=ADDRESSES, options=st.lists(UNKNOWN, max_size=5).map(tuple)),
+    map_requests(),
     st.builds(
         PeerRequest,
         client=ADDRESSES,
         lifetime=LONGS,
         nonce=NONCES,
-        protocol=BYTE,
-        internal_port=PORTS,
+        protocol=BYTE.filter(bool),
+        internal_port=PORTS.filter(bool),
         external_port=PORTS,
         external_address=ADDRESSES,
-        remote_port=PORTS,
+        remote_port=PORTS.filter(bool),
         remote_address=ADDRESSES,
-        options=OPTIONS,
+        options=st.lists(UNKNOWN, max_size=5).map(tuple),
     ),
 )
 ANY_RESPONSE: st.SearchStrategy[Response] = st.one_of(
@@ -598,6 +656,7 @@ ANY_RESPONSE: st.SearchStrategy[Response] = st.one_of(
 )
 
 
+@pytest.mark.conforms("PC-02")
 @given(ANY_REQUEST)
 @settings(max_examples=150, deadline=None)
 def test_any_request_survives_the_wire(request: Request) -> None:
@@ -614,6 +673,7 @@ def test_any_response_survives_the_wire(response: Response) -> None:
     assert decode_response(data) == response
 
 
+@pytest.mark.conforms("PC-32")
 @given(st.binary(max_size=1200) | tv.bytes_near(PACKETS))
 @settings(max_examples=500, deadline=None)
 def test_any_bytes_are_a_message_or_a_protocol_error(data: bytes) -> None:
