@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check soak bench setup router-packages clean
+.PHONY: help run test check conformance soak bench setup router-packages clean
 
 help:
 	@echo "make run    install into $(VENV) and open a port through a simulated gateway"
 	@echo "make test   install what the tests need and run all checks and tests"
 	@echo "make check  only the linters, type checkers and layer contracts"
+	@echo "make conformance  the result for each requirement of the RFCs, by the tests that pin it"
 	@echo "make bench  time a mapping by each protocol against a real router"
 	@echo "make soak   keep mappings of 10 s open through a real router for ten minutes, probed all the time"
 
@@ -30,6 +31,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+conformance: $(VENV)/.installed-dev router-packages
+	$(BIN)/python -m tests.conformance
 
 setup: $(VENV)/.installed-dev
 

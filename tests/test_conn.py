@@ -57,6 +57,7 @@ async def test_many_requests_in_flight_to_several_gateways() -> None:
     assert heard == {simulated.gateway.port: set(range(5001, 5031)) for simulated in (one, two)}
 
 
+@pytest.mark.conforms("NP-24")
 @pytest.mark.anyio
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell an unconnected socket")
 async def test_a_refused_port_is_told_at_once_with_its_name_and_the_socket_stays_of_use() -> None:
@@ -83,6 +84,7 @@ async def test_the_refusal_of_one_gateway_does_not_hit_a_request_to_another() ->
             assert (await conn.receive())[1].port == alive.gateway.port
 
 
+@pytest.mark.conforms("NP-31", "PC-35")
 @pytest.mark.anyio
 async def test_what_is_no_message_or_comes_from_elsewhere_is_left_out_but_raw_shows_it() -> None:
     class Noisy(SimulatedGateway):

@@ -45,8 +45,8 @@ def test_nothing_is_sent_before_the_deadline() -> None:
     assert (one.sent, one.deadline, one.spent) == (1, 100.25, False)
 
 
+@pytest.mark.conforms("NP-23", "PC-21")
 def test_at_the_deadline_the_same_bytes_go_out_again() -> None:
-    """NP-23, PC-21."""
     one = exchange(0.25, 0.5)
     assert [one.poll(100.0), one.poll(100.25)] == [REQUEST, REQUEST]
     assert (one.sent, one.deadline) == (2, 100.75)
@@ -61,6 +61,7 @@ def test_the_next_wait_counts_from_a_late_send() -> None:
     assert one.poll(107.0) is None
 
 
+@pytest.mark.conforms("PC-67")
 def test_after_the_last_wait_it_is_spent_for_good() -> None:
     one = exchange(0.25)
     one.poll(100.0)
@@ -82,8 +83,9 @@ def test_a_clock_below_zero_is_no_reason_not_to_send() -> None:
     assert exchange(1.0).poll(-1e9) == REQUEST
 
 
+@pytest.mark.conforms("PC-45")
 def test_only_the_answer_is_received() -> None:
-    """NP-11, PC-45: anything else changes nothing."""
+    """Anything else changes nothing."""
     one = exchange(0.25, 0.5)
     one.poll(100.0)
     for datagram in (b"", b"answer!", b"\xff" * 2000):
@@ -104,15 +106,17 @@ def test_a_match_that_is_falsy_is_returned_as_it_is() -> None:
     assert Exchange(REQUEST, lambda _: 0, ()).receive(b"") == 0
 
 
+@pytest.mark.conforms("NP-20")
 def test_send_times_of_the_fast_waits() -> None:
-    """NP-20 and the steady 2 s after it."""
+    """NAT-PMP's first wait of 250 ms, and a steady 2 s in the end."""
     times, end = send_times(exchange(*limits.FAST_WAITS), 1000.0)
     assert [time - 1000.0 for time in times] == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0]
     assert end == 1008.0
 
 
+@pytest.mark.conforms("NP-27")
 def test_a_delete_is_sent_three_times() -> None:
-    """NP-27: it may stop after one or two retries."""
+    """It may stop after one or two retries."""
     times, end = send_times(exchange(*limits.RELEASE_WAITS), 0.0)
     assert times == [0.0, 0.25, 0.75]
     assert end <= limits.RELEASE
@@ -146,6 +150,7 @@ def test_within_takes_no_more_than_it_needs() -> None:
 WAITS = st.lists(st.sampled_from([0.125, 0.25, 0.5, 1.0, 2.0]), max_size=8)
 
 
+@pytest.mark.conforms("PC-67")
 @given(WAITS, st.integers(0, 160).map(lambda eighths: eighths / 8))
 @settings(max_examples=100, deadline=None)
 def test_an_exchange_ends_within_its_budget(waits: list[float], seconds: float) -> None:

@@ -10,6 +10,7 @@ from portmapper.errors import LocalError
 from portmapper.state import load_key, new_key
 
 
+@pytest.mark.conforms("PC-162")
 def test_the_key_is_made_once_and_read_ever_after(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "state"
     key = load_key(folder)
@@ -18,6 +19,7 @@ def test_the_key_is_made_once_and_read_ever_after(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["key"]
 
 
+@pytest.mark.conforms("PC-162")
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
     """S52."""
     folder = tmp_path / "state"

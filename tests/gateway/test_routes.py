@@ -31,6 +31,7 @@ DEFAULT = line("eth0", "00000000", "0101A8C0", "0003")
 ETH0 = DefaultRoute(IPv4Address("192.168.1.1"), "eth0", 100)
 
 
+@pytest.mark.conforms("NP-02")
 def test_a_plain_default_route() -> None:
     assert ipv4(table(DEFAULT, LAN)) == [ETH0]
 
@@ -135,8 +136,8 @@ LOOPBACK6 = line6(ANY, "00", ANY, "lo", metric="ffffffff", flags="00200200")
 ETH0_6 = DefaultRoute(IPv6Address("fe80::1%eth0"), "eth0", 1024)
 
 
+@pytest.mark.conforms("PC-103")
 def test_a_link_local_gateway_gets_its_interface_as_zone() -> None:
-    """PC-103."""
     assert parse_proc_ipv6_route(LAN6 + line6(ANY, "00", LINK_LOCAL, "eth0") + LOOPBACK6) == [ETH0_6]
 
 

@@ -86,6 +86,7 @@ def descriptors() -> set[str]:
 # --- The conversation -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conforms("NP-24")
 async def test_a_refused_port_is_reported_at_once() -> None:
     begin = time.monotonic()
     with pytest.raises(GatewayUnreachable, match=r"nothing listens on 127\.0\.0\.1 port \d+ \(refused\)") as caught:
@@ -94,6 +95,7 @@ async def test_a_refused_port_is_reported_at_once() -> None:
     assert caught.value.errno == errno.ECONNREFUSED
 
 
+@pytest.mark.conforms("NP-23", "PC-67")
 async def test_silence_is_a_time_out_that_says_how_often_and_how_long() -> None:
     async with peer() as (gateway, requests):
         with pytest.raises(GatewayTimeout, match=r"3 requests in 0\.\d s") as caught:
@@ -200,6 +202,7 @@ async def test_a_flood_does_not_keep_the_event_loop_from_others_s5() -> None:
     assert turns >= 90
 
 
+@pytest.mark.conforms("NP-30", "NP-31", "PC-35")
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 async def test_an_answer_from_another_address_or_port_is_ignored_s33(host: str) -> None:
     async def answer() -> None:
@@ -218,6 +221,7 @@ async def test_an_answer_from_another_address_or_port_is_ignored_s33(host: str) 
                 assert await converse(exchange, a_gateway(port)) == b"true " + GOOD
 
 
+@pytest.mark.conforms("PC-17", "PC-158")
 async def test_each_exchange_has_a_source_port_of_its_own_s33() -> None:
     ports = set()
     with udp_socket() as server:
@@ -228,6 +232,7 @@ async def test_each_exchange_has_a_source_port_of_its_own_s33() -> None:
     assert len(ports) > 1
 
 
+@pytest.mark.conforms("PC-99")
 async def test_the_request_comes_from_the_gateways_source_s34() -> None:
     with udp_socket() as server:
         source = IPv4Address("127.0.0.5")
@@ -391,6 +396,7 @@ def test_what_is_no_system_error_passes_unchanged() -> None:
 # --- Addresses --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.conforms("PC-16")
 @pytest.mark.parametrize("address", [IPv4Address("127.0.0.1"), IPv6Address("::1")])
 def test_the_source_towards_loopback_is_loopback(address: IPAddress) -> None:
     if address.version == 6 and not os.path.exists("/proc/net/if_inet6"):
@@ -419,6 +425,7 @@ def test_the_source_towards_nowhere_is_unreachable(monkeypatch: pytest.MonkeyPat
     assert caught.value.errno == errno.ENETUNREACH
 
 
+@pytest.mark.conforms("PC-103")
 @pytest.mark.parametrize(
     ("address", "expected"),
     [

@@ -3,12 +3,15 @@
 import json
 import time
 
+import pytest
+
 from tests.router.conftest import MakeLab
 from tests.router.lab import GATEWAY_6, LAN_ADDRESS_6, TOKEN, answering
 
 
+@pytest.mark.conforms("PC-147")
 def test_a_pinhole_lets_the_wan_host_reach_the_very_address(make_lab: MakeLab) -> None:
-    """PC-12, PC-147: the external endpoint is the internal one; closed again afterwards."""
+    """The external endpoint is the internal one; closed again afterwards."""
     lab = make_lab(min_lifetime=1)
     with answering(lab, 8080):
         assert lab.reach_tcp6(8080, timeout=0.5) is None
@@ -48,8 +51,9 @@ def test_a_pinhole_that_is_there_already_is_taken_over(make_lab: MakeLab) -> Non
         assert f"is open at [{LAN_ADDRESS_6}]:8080" in done.stdout
 
 
+@pytest.mark.conforms("PC-23", "PC-103")
 def test_a_link_local_gateway_is_asked_from_the_address_that_is_to_be_reached(make_lab: MakeLab) -> None:
-    """PC-103, PC-23: the zone is kept, and the source is not the link-local address of this host."""
+    """The zone is kept, and the source is not the link-local address of this host."""
     lab = make_lab(min_lifetime=1)
     gateway = lab.link_local_gateway()
     routes = [json.loads(line) for line in lab.run("gateway", "--json").stdout.splitlines()]

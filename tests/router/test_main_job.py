@@ -46,15 +46,18 @@ def test_nothing_is_reachable_before(make_lab: MakeLab) -> None:
         assert lab.reach_udp(8080, timeout=0.5) is None
 
 
+@pytest.mark.conforms("NP-01", "NP-28", "NP-40", "NP-45", "PC-01", "PC-15")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp", "upnp"])
 def test_each_protocol_by_choice(make_lab: MakeLab, backend: str) -> None:
     open_and_close(make_lab(), backend, "--backend", backend)
 
 
+@pytest.mark.conforms("PC-79")
 def test_without_a_choice_pcp_is_first(make_lab: MakeLab) -> None:
     open_and_close(make_lab(), "pcp")
 
 
+@pytest.mark.conforms("NP-76")
 def test_falls_back_to_upnp_when_pcp_and_natpmp_are_off(make_lab: MakeLab) -> None:
     open_and_close(make_lab(natpmp=False), "upnp")
 
@@ -86,6 +89,7 @@ def test_each_signal_releases(make_lab: MakeLab, number: signal.Signals) -> None
         assert lab.reach_tcp(8080, timeout=0.5) is None
 
 
+@pytest.mark.conforms("PC-162")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp", "upnp"])
 def test_once_leaves_the_lease_and_unmap_removes_it(make_lab: MakeLab, backend: str) -> None:
     """The nonce of PCP survives from one run to the next, so `unmap` can delete what `map --once` made."""
@@ -101,12 +105,14 @@ def test_once_leaves_the_lease_and_unmap_removes_it(make_lab: MakeLab, backend: 
         assert lab.reach_tcp(8080, timeout=0.5) is None
 
 
+@pytest.mark.conforms("PC-145")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp", "upnp"])
 def test_address(make_lab: MakeLab, backend: str) -> None:
     done = make_lab().run("address", "--backend", backend)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{EXTERNAL}\n", "")
 
 
+@pytest.mark.conforms("NP-02", "PC-16", "PC-102")
 def test_gateway(make_lab: MakeLab) -> None:
     done = make_lab().run("gateway", "--json")
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
@@ -163,6 +169,7 @@ def probe_all(lab: Lab, seconds: float, *whats: tuple[str, int]) -> None:
     assert min(prober.probes for prober in probers) > seconds * 4
 
 
+@pytest.mark.conforms("PC-89")
 @pytest.mark.timeout(SOAK + 60)
 def test_short_leases_stay_reachable_without_a_gap(make_lab: MakeLab) -> None:
     """Leases of 10 s by each protocol, TCP and UDP, probed from the WAN host every 200 ms for 40 s.
@@ -211,6 +218,7 @@ def test_tcp_and_udp_on_one_port_both_survive_renewals(make_lab: MakeLab, backen
         assert command.event()["event"] == "renewed"
 
 
+@pytest.mark.conforms("NP-33", "PC-91", "PC-124")
 def test_a_taken_external_port_gives_another(make_lab: MakeLab) -> None:
     """F45: another host has it already; each protocol reports the one it got, and that one works.
 

@@ -17,9 +17,10 @@ def wait_until_reached(lab: Lab, port: int, within: float) -> float:
     return time.monotonic() - begin
 
 
+@pytest.mark.conforms("NP-58", "NP-61", "NP-65", "NP-69", "PC-77", "PC-149", "PC-151")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 def test_every_mapping_is_back_with_its_port_after_a_restart(make_lab: MakeLab, backend: str) -> None:
-    """F1, NP-58, PC-151: the announcement makes us ask, the epoch tells, and after 0 to 5 s all is made again."""
+    """F1: the announcement makes us ask, the epoch tells, and after 0 to 5 s all is made again."""
     lab = make_lab()
     ports = {8001: 9001, 8002: 9002, 8003: 9003}
     wishes = [f"{internal}:{external}" for internal, external in ports.items()]
