@@ -44,6 +44,11 @@ class Keeper:
         self._refusals.clear()
         self._engine.recover()
 
+    def renew_all_soon(self) -> None:
+        """Renew everything at once, because it may have been removed."""
+        for holding in self._mappings:
+            self._engine.renew_soon(holding)
+
     async def check(self) -> None:
         """Ask the gateway whether it still has its state, by each backend that has a lease."""
         for backend in {id(holding.backend): holding.backend for holding in self._mappings}.values():

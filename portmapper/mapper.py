@@ -196,15 +196,19 @@ class PortMapper:
     async def unmap_all(self, protocol: str) -> tuple[str, ...]:
         """Remove every mapping of this host by `protocol`, whichever program made it. Only NAT-PMP has that.
 
-        Mappings of this mapper are closed first. Returns and raises as `unmap`; RequestRefused among the reasons also
-        when only some could be removed.
+        Mappings of this mapper are closed first; those of other protocols are renewed afterwards, for miniupnpd 2.3.1
+        removes them too. Returns and raises as `unmap`; RequestRefused among the reasons also when only some could be
+        removed.
         """
         self._running()
         wanted = Protocol.parse(protocol)
         for mapping in self.mappings:
             if mapping.protocol == wanted:
                 await mapping.close()
-        return await self._by_each(lambda backend: backend.unmap_all(wanted))
+        try:
+            return await self._by_each(lambda backend: backend.unmap_all(wanted))
+        finally:
+            self._keeper.renew_all_soon()
 
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now. Raises NoService."""

@@ -1,10 +1,11 @@
 """PCP behind the common contract."""
 
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, lease_for
-from portmapper.errors import ProtocolError
+from portmapper.errors import ProtocolError, RequestRefused
 from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest, Protocol
 from portmapper.net import clock
 from portmapper.net.datagram import unused_udp_port
@@ -19,6 +20,10 @@ from portmapper.pcp.request import (
     mapping_nonce,
     mapping_request,
 )
+from portmapper.pcp.results import Result
+
+# miniupnpd 2.3.1 calls every option malformed whose length is no multiple of 4, as that of PORT_SET.
+_OPTION_REFUSED = {Result.UNSUPP_OPTION, Result.MALFORMED_OPTION}
 
 
 class PcpBackend(Backend):
@@ -47,9 +52,17 @@ class PcpBackend(Backend):
         await self._client.announce()
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
-        """Ask for the mapping, or for a PEER mapping if the request is for one."""
+        """Ask for the mapping, or for a PEER mapping if the request is for one.
+
+        A server that does not take PORT_SET is asked for the first port alone.
+        """
         nonce = mapping_nonce(self._key, self._gateway, request)
-        granted = await self._ask(request, nonce, renew)
+        try:
+            granted = await self._ask(request, nonce, renew)
+        except RequestRefused as refusal:
+            if request.count == 1 or refusal.code not in _OPTION_REFUSED:
+                raise
+            granted = await self._ask(replace(request, count=1), nonce, None)
         if not granted.lifetime:
             raise ProtocolError("the gateway granted a lifetime of 0")
         first, count = granted_ports(request, granted)

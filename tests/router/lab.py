@@ -20,12 +20,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from tests.sockets import LabSocket
+import anyio
+
+from tests.sockets import LabSocket, at_large
+
+T = TypeVar("T")
 
 LAN_ADDRESS, GATEWAY, EXTERNAL, WAN_ADDRESS = "192.168.77.10", "192.168.77.1", "8.8.4.1", "8.8.4.2"
 NEIGHBOUR_ADDRESS = "192.168.77.11"
@@ -119,6 +124,7 @@ class Lab:
         self._config = _CONFIG.format(
             natpmp=_yes(natpmp), upnp=_yes(upnp), min_lifetime=min_lifetime, folder=folder, extra=extra
         )
+        self._ports = [port for port, wanted in ((5351, natpmp), (1900, upnp)) if wanted]
         self._pid_file = folder / "miniupnpd.pid"
 
     def __enter__(self) -> Self:
@@ -143,10 +149,16 @@ class Lab:
         (self._folder / "leases").touch()
         _call(*_inside(self.router), "miniupnpd", "-f", str(config), "-P", str(self._pid_file))
         deadline = time.monotonic() + 5
-        while not (self._pid_file.exists() and self._pid_file.read_text().strip()):
+        while not self._serves():
             if time.monotonic() > deadline:
                 raise RuntimeError("miniupnpd did not start")
             time.sleep(0.01)
+
+    def _serves(self) -> bool:
+        if not (self._pid_file.exists() and self._pid_file.read_text().strip()):
+            return False
+        sockets = Path("/proc", self._pid_file.read_text().strip(), "net", "udp").read_text()
+        return all(f":{port:04X} " in sockets for port in self._ports)
 
     def stop_daemon(self) -> None:
         """Stop miniupnpd; its rules stay, as those of a crashed one do."""
@@ -249,6 +261,10 @@ class Lab:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PORTMAPPER_STATE": str(self._folder / "state")}
 
+    def ask(self, conversation: Callable[[], Awaitable[T]], host: str | None = None) -> T:
+        """Run what talks to the router with this process's library on the LAN host (or another)."""
+        return _in_namespace(host or self.lan, lambda: anyio.run(conversation))
+
     def socket(
         self, namespace: str, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_INET
     ) -> socket.socket:
@@ -284,6 +300,19 @@ class Lab:
                 return sock.recv(100)
             except OSError:
                 return None
+
+    def source_port_seen(self, port: int, remote_port: int) -> int:
+        """Send a datagram from the LAN host's `port` to the WAN host; return the port that it comes from there."""
+        with (
+            self.socket(self.wan, socket.SOCK_DGRAM) as outer,
+            self.socket(self.lan, socket.SOCK_DGRAM) as inner,
+        ):
+            outer.bind((WAN_ADDRESS, remote_port))
+            outer.settimeout(2)
+            inner.bind((LAN_ADDRESS, port))
+            inner.sendto(b"hello", (WAN_ADDRESS, remote_port))
+            seen: int = outer.recvfrom(100)[1][1]
+            return seen
 
     def _make_network(self) -> None:
         for namespace in (self.lan, self.router, self.wan):
@@ -387,21 +416,18 @@ def _serve(selector: selectors.BaseSelector, wake: socket.socket) -> None:
                 sock.sendto(TOKEN, peer)
 
 
-def _in_namespace(namespace: str, make: Callable[[], socket.socket]) -> socket.socket:
+def _in_namespace(namespace: str, work: Callable[[], T]) -> T:
     # A thread of its own changes its namespace; a socket stays in the one where it was made.
-    made: list[socket.socket] = []
-
-    def enter() -> None:
+    def enter() -> T:
         libc = ctypes.CDLL(None, use_errno=True)
         with Path(f"/run/netns/{namespace}").open("rb") as handle:
             if libc.setns(handle.fileno(), _CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), "setns")
-        made.append(make())
+        with at_large():
+            return work()
 
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    return made[0]
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(enter).result()
 
 
 def _inside(namespace: str) -> list[str]:
