@@ -1,8 +1,9 @@
 """PortMapper: makes mappings on one gateway, keeps them and takes them back."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -16,12 +17,13 @@ from portmapper.backend import Backend, BackendOptions, check_offered
 from portmapper.errors import (
     InvalidRequest,
     MapperClosed,
+    NoGateway,
     NoService,
     PortMapperError,
     RequestRefused,
     UnsupportedRequest,
 )
-from portmapper.gateway.detect import default_gateways, gateway_at
+from portmapper.gateway.detect import locate
 from portmapper.holding import Grant, Holding
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
@@ -56,7 +58,8 @@ class PortMapper:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
         self._candidates = registry.select(backends)
         self._key = key or state.new_key()
-        self._gateway = gateway_at(gateway) if isinstance(gateway, str) else gateway
+        self._locate = partial(locate, gateway)
+        self._gateway = None if gateway is None else self._locate()
         self._allow_third_party = allow_third_party
         self._refusals = Refusals()
         self._keeper = Keeper(self._obtain_again, self._refusals)
@@ -66,7 +69,7 @@ class PortMapper:
 
     async def __aenter__(self) -> Self:
         if self._gateway is None:
-            self._gateway = default_gateways()[0]
+            self._gateway = self._locate()
         self._tasks = await anyio.create_task_group().__aenter__()
         self._keeper.start(self._tasks)
         self._tasks.start_soon(listen, self._gateway, self._keeper.check)
@@ -273,8 +276,17 @@ class PortMapper:
             raise selection.failure()
 
     async def _obtain_again(self, holding: Holding, patient: bool) -> Grant:
+        self._relocate()
         wish = holding.request.external_port if holding.request.exact else holding.lease.external.port
         return await self._obtain(replace(holding.request, external_port=wish), patient=patient)
+
+    def _relocate(self) -> None:
+        """Look the gateway up again: it may be another one, or reached from another address of this host."""
+        with suppress(NoGateway):
+            found = self._locate()
+            if found != self._gateway:
+                self._gateway, self._trusted = found, None
+                self._refusals.clear()
 
     def _keep(self, backend: Backend, *, trust: bool) -> None:
         self._opened.append(backend)

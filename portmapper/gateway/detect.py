@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from portmapper import limits
 from portmapper.errors import GatewayUnreachable, InvalidRequest, NoGateway
@@ -14,6 +14,7 @@ from portmapper.net.datagram import source_towards
 from portmapper.text import safe_text
 
 _FAR_AWAY = IPv6Address("2001:db8::1")  # for documentation (RFC 3849): never reached, and nothing is sent there
+_GLOBAL = IPv6Network("2000::/3")
 _HINT = "name the router's address with --gateway (in Python: gateway=)"
 
 
@@ -41,6 +42,13 @@ def gateway_at(text: str) -> Gateway:
         raise NoGateway(f"no route leads to the gateway {address}: {error}") from error
 
 
+def locate(gateway: Gateway | str | None) -> Gateway:
+    """Return the gateway meant: itself, the one at an address, or that of the default route. Raises as those do."""
+    if gateway is None:
+        return default_gateways()[0]
+    return gateway_at(gateway) if isinstance(gateway, str) else gateway
+
+
 def _default_routes() -> list[DefaultRoute]:
     routes = parse_proc_route(_read("/proc/net/route"))
     return routes + parse_proc_ipv6_route(_read("/proc/net/ipv6_route"))
@@ -59,11 +67,13 @@ def _gateway(address: IPAddress, interface: str | None) -> Gateway:
 
 
 def _source_facing(address: IPAddress) -> IPAddress:
-    # A mapping is made for the address that asks (RFC 6887 section 8.1), and nobody far away reaches a link-local one:
-    # towards a link-local gateway it has to be the address that this host uses for the world (section 8.4).
-    if isinstance(address, IPv6Address) and address.is_link_local:
+    # A mapping is made for the address that asks (RFC 6887 section 8.1), and nobody far away reaches a link-local or a
+    # unique local one: it has to be the address that this host uses for the world, if that is global (section 8.4).
+    if isinstance(address, IPv6Address):
         with suppress(GatewayUnreachable):
-            return source_towards(_FAR_AWAY)
+            source = source_towards(_FAR_AWAY)
+            if address.is_link_local or source in _GLOBAL:
+                return source
     return source_towards(address)
 
 

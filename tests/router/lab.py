@@ -202,6 +202,17 @@ class Lab:
             time.sleep(0.1)  # until the host's own link-local address could be chosen
         return f"{address}%eth0"
 
+    def renumber(self, address: str) -> None:
+        """Give the LAN host another IPv4 address, as a new DHCP lease does."""
+        _call("ip", "-n", self.lan, "addr", "del", f"{LAN_ADDRESS}/24", "dev", "eth0")
+        _address(self.lan, "eth0", address)
+        _call("ip", "-n", self.lan, "route", "replace", "default", "via", GATEWAY)
+
+    def add_global_network(self, host: str, router: str) -> None:
+        """Give the LAN a global IPv6 network beside its unique local one."""
+        _address(self.lan, "eth0", host)
+        _address(self.router, "lan0", router)
+
     def remove_default_route(self) -> None:
         """Leave the LAN host without a way out."""
         _call("ip", "-n", self.lan, "route", "del", "default")
