@@ -73,6 +73,11 @@ def event(process: subprocess.Popen[str]) -> dict[str, Any]:
             "an exact mapping needs the external port",
             marks=pytest.mark.conforms("PC-122"),
         ),
+        (["map", "8080", "--remote", "banana"], "'banana' is not ADDRESS[/PREFIX] or [ADDRESS/PREFIX]:PORT"),
+        (["map", "8080", "--remote", "198.51.100.7/24"], "is not ADDRESS[/PREFIX]"),
+        (["map", "8080", "--third-party", "banana"], "'banana' is no IP address"),
+        (["map", "8080/gre"], "gre has no ports that are known: port must be 0"),
+        (["map", "all:80"], "a mapping of all ports has no external port"),
         (["map"], "Missing argument"),
         (["unmap"], "Missing argument"),
         (["fly"], "No such command 'fly'"),
@@ -171,6 +176,37 @@ def test_a_mapped_object_has_the_documented_keys(environment: dict[str, str]) ->
 def test_the_backend_can_be_chosen(environment: dict[str, str], backend: str) -> None:
     done = run(environment, "map", "8080", "--simulate", "--once", "--json", "--backend", backend)
     assert json.loads(done.stdout)["backend"] == backend
+
+
+def test_only_certain_peers_may_be_let_in(environment: dict[str, str]) -> None:
+    done = run(
+        environment, "map", "8080:41241", "--simulate", "--once", "--remote", "127.0.0.2", "--remote", "127.1.0.0/16"
+    )
+    opened = (
+        "127.0.0.1:8080/tcp is open at 127.0.0.1:41241 to 127.0.0.2/32, 127.1.0.0/16 (pcp on 127.0.0.1, for 7200 s)"
+    )
+    assert done.stdout == f"{opened}\n"
+
+
+def test_a_protocol_without_ports_is_shown_without(environment: dict[str, str]) -> None:
+    done = run(environment, "map", "5000/sctp", "all/132", "--simulate", "--once")
+    assert [line.partition(" (")[0] for line in done.stdout.splitlines()] == [
+        "127.0.0.1:5000/sctp is open at 127.0.0.1:5000",
+        "127.0.0.1/sctp is open at 127.0.0.1",
+    ]
+
+
+def test_what_no_protocol_there_can_do_is_said_for_each(environment: dict[str, str]) -> None:
+    done = run(environment, "map", "5000/sctp", "--simulate", "--backend", "natpmp", "--backend", "upnp")
+    assert done.returncode == 4
+    assert "natpmp: NAT-PMP has no way to ask for other protocols than TCP and UDP\n" in done.stderr
+    assert "upnp: UPnP IGD has no way to ask for other protocols than TCP and UDP\n" in done.stderr
+
+
+def test_a_mapping_for_another_host_is_the_routers_to_allow(environment: dict[str, str]) -> None:
+    done = run(environment, "map", "8080", "--simulate", "--backend", "pcp", "--third-party", "127.0.0.2")
+    assert done.returncode == 5
+    assert "UNSUPP_OPTION" in done.stderr
 
 
 def test_plain_output_is_a_sentence_and_has_no_escapes_in_a_pipe(environment: dict[str, str]) -> None:
