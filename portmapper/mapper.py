@@ -170,29 +170,27 @@ class PortMapper:
         )
         return await self.map_request(request)
 
-    async def unmap(self, port: int, protocol: str = "tcp", *, external_port: int = 0) -> tuple[str, ...]:
+    async def unmap(
+        self, port: int, protocol: str = "tcp", *, external_port: int = 0, all_ports: bool = False
+    ) -> tuple[str, ...]:
         """Remove a mapping of this host that an earlier run left, by every backend that answers.
 
         UPnP finds it by `external_port` (0: the same as `port`). Returns the names of the backends that said yes; a
         gateway also says yes to removing what is not there. Raises InvalidRequest, NoService.
         """
-        wanted = Protocol.parse(protocol)
-        return await self.unmap_request(
-            MappingRequest(
-                protocol=wanted,
-                internal_port=port,
-                external_port=external_port,
-                all_ports=not port and wanted.has_ports,
-            )
+        request = MappingRequest(
+            protocol=Protocol.parse(protocol), internal_port=port, external_port=external_port, all_ports=all_ports
         )
+        return await self.unmap_request(request)
 
     async def unmap_request(self, request: MappingRequest) -> tuple[str, ...]:
         """Do what `unmap` does, for the request that the mapping was made with."""
         self._running()
+        permitted = self._permitted(request)
 
         async def remove(backend: Backend) -> None:
-            check_offered(backend, request)
-            await backend.unmap(await backend.find(request))
+            check_offered(backend, permitted)
+            await backend.unmap(await backend.find(permitted))
 
         return await self._by_each(remove)
 

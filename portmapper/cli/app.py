@@ -77,11 +77,13 @@ def map_command(
 
 @app.command("unmap")
 @click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/PROTOCOL]...")
+@click.option("--third-party", metavar="ADDRESS", help="Whose they are, if another host's.")
 @with_settings
-def unmap_command(ports: tuple[str, ...], **options: Any) -> int:
+def unmap_command(ports: tuple[str, ...], third_party: str | None, **options: Any) -> int:
     """Close ports that an earlier run left open (map --once, or a crash)."""
-    requests = [parse_port(text) for text in ports]
-    return _run(partial(_unmap, requests, settings_of(options)))
+    host = None if third_party is None else parse_host(third_party)
+    requests = [parse_port(text, internal_address=host) for text in ports]
+    return _run(partial(_unmap, requests, settings_of(options, allow_third_party=host is not None)))
 
 
 @app.command("address")
