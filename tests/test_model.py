@@ -1,11 +1,16 @@
 """The nouns refuse what no protocol can carry, and say what they are."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from portmapper.backend import Backend
 from portmapper.errors import InvalidRequest, LocalError
+from portmapper.holding import Grant, Holding
+from portmapper.mapping import Mapping
 from portmapper.model import (
     Endpoint,
     Gateway,
@@ -209,3 +214,12 @@ def test_reachability_of_the_first_and_last_addresses_of_every_network() -> None
 
 def test_reachability_without_an_address_is_unknown() -> None:
     assert reachability(None) is Reachability.UNKNOWN
+
+
+@pytest.mark.conforms("NP-77")
+@pytest.mark.parametrize(("external", "verdict"), [("8.8.4.4", Reachability.PUBLIC), (None, Reachability.UNKNOWN)])
+def test_a_private_address_of_this_host_proves_no_nat(external: str | None, verdict: Reachability) -> None:
+    """The external address alone decides."""
+    told = replace(lease(600), external=Endpoint(ip_address(external) if external else None, 8080))
+    held = Holding(told.request, Grant(Mock(spec=Backend), told, time=0.0))
+    assert Mapping(Mock(), held).reachability is verdict
