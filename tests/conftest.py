@@ -5,19 +5,30 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
+import anyio
 import hypothesis  # noqa: F401 - before gc.freeze below, which hides from it who refers to what
 import pytest
 from blockbuster import blockbuster_ctx
 
-from tests import sockets
+from portmapper.net import clock
+from portmapper.testing import gateway
+from tests import sockets, virtual
 
 
 @pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Run each async test on both."""
+def anyio_backend(request: pytest.FixtureRequest) -> str | tuple[str, dict[str, Any]]:
+    """Run each async test on both, on virtual time if it asks for that."""
     name: str = request.param
-    return name
+    return virtual.backend(name) if "virtual_time" in request.fixturenames else name
+
+
+@pytest.fixture
+def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clock of the loop, and the library's with it, jump to the next timer whenever nothing can go on."""
+    monkeypatch.setattr(clock, "now", anyio.current_time)
+    monkeypatch.setattr(gateway, "_TICK", 1.0)  # each is a jump: an hour has 36000 of the gateway's own
 
 
 @pytest.fixture(autouse=True)

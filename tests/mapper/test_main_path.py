@@ -92,8 +92,8 @@ async def test_the_lease_says_what_was_granted_not_what_was_asked(backend: str) 
 
 async def test_the_wished_external_port_is_granted_when_free(backend: str) -> None:
     async with SimulatedGateway(**ONLY[backend]) as simulated, PortMapper(gateway=simulated.gateway) as mapper:
-        mapping = await mapper.map(4001, external_port=41234)
-        assert mapping.external_port == 41234
+        mapping = await mapper.map(4001, external_port=21234)
+        assert mapping.external_port == 21234
 
 
 @pytest.mark.conforms("NP-33", "PC-91", "PC-123")
@@ -130,10 +130,10 @@ async def test_an_exact_port_is_granted_or_nothing_is_left(backend: str, honoure
                 assert reason.granted not in (0, port)
             if backend == "pcp" and honoured:
                 assert reason.name == "CANNOT_PROVIDE_EXTERNAL"
-            mapping = await mapper.map(4001, external_port=41242, exact=True)
-            assert mapping.external_port == 41242
+            mapping = await mapper.map(4001, external_port=21242, exact=True)
+            assert mapping.external_port == 21242
             await mapping.refresh()
-            assert mapping.external_port == 41242
+            assert mapping.external_port == 21242
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -186,7 +186,7 @@ async def test_detach_leaves_the_lease_and_unmap_removes_it_with_the_same_key(ba
     key = bytes(range(32))
     async with SimulatedGateway(**ONLY[backend]) as simulated:
         async with PortMapper(gateway=simulated.gateway, key=key) as mapper:
-            mapping = await mapper.map(4001, external_port=41235)
+            mapping = await mapper.map(4001, external_port=21235)
             events = mapping.events()
             mapping.detach()
         *_, closed = [event async for event in events]
@@ -195,7 +195,7 @@ async def test_detach_leaves_the_lease_and_unmap_removes_it_with_the_same_key(ba
         assert closed.remaining == 7200
         assert len(list(simulated.table)) == 1
         async with PortMapper(gateway=simulated.gateway, key=key) as mapper:
-            assert await mapper.unmap(4001, external_port=41235) == (backend,)
+            assert await mapper.unmap(4001, external_port=21235) == (backend,)
         assert list(simulated.table) == []
 
 
