@@ -21,7 +21,7 @@ from portmapper.errors import (
     UnsupportedVersion,
 )
 from portmapper.gateway.detect import default_gateways, gateway_at
-from portmapper.mapper import PortMapper, open_mapping
+from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
 from portmapper.model import (
     Changed,
@@ -40,6 +40,7 @@ from portmapper.model import (
     RemoteFilter,
     Renewed,
 )
+from portmapper.opening import open_mapping
 
 __version__ = "0.1.0"
 

@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 from portmapper.errors import RemoteError, UnsupportedRequest
 from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest, Protocol
@@ -20,13 +20,15 @@ class BackendOptions:
     `timeout` is how many seconds the opening may take; `patient` says that nobody waits for it, so that requests are
     repeated as slowly as the protocol recommends. `key` is a secret of this host, at least 16 bytes, stable as
     long as mappings are to be recognised: PCP derives its nonces from it. `state_lost` is for the backend to call, at
-    any time, when an answer shows that the gateway has forgotten its mappings; it returns at once.
+    any time, when an answer shows that the gateway has forgotten its mappings; it returns at once. `memory` is shared
+    by all backends that are opened on a gateway in turn: each may keep something under its own name.
     """
 
     timeout: float
     key: bytes
     state_lost: Callable[[], None] = _nobody_to_tell
     patient: bool = False
+    memory: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Backend(ABC):

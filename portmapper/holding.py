@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from weakref import WeakSet
 
@@ -61,7 +61,7 @@ class Holding:
         self.ends = inf  # when the lease ends by itself, on the clock of leases
         self.problem: PortMapperError | None = None
         self.failures = 0
-        self.refused_until = -inf  # the gateway said so, on the clock of leases
+        self.asked = grant.time  # when the gateway was last asked for it
         self.doubted = False  # the gateway has lost its state: the lease may be gone before its time
         self.turn = anyio.Lock()  # one renewal, refresh or release at a time
         self.attempts: set[anyio.CancelScope] = set()  # renewals under way, to be cut short by a release
@@ -77,6 +77,12 @@ class Holding:
     def lost(self) -> bool:
         """Whether it is wanted, but no gateway grants it now."""
         return self.state is MappingState.LOST
+
+    @property
+    def again(self) -> MappingRequest:
+        """What to ask for to have the same again: the port that was granted, if it need not be a certain one."""
+        exact = self.request.exact
+        return self.request if exact else replace(self.request, external_port=self.lease.external.port)
 
     def is_twin_of(self, other: "Holding") -> bool:
         """Whether both have the same external port on the same gateway, one by TCP and one by UDP."""
@@ -102,7 +108,7 @@ class Holding:
         """Take over a grant, and tell what it changed."""
         old, was_lost, lease = self.lease, self.lost, grant.lease
         self.backend, self.lease, self.state = grant.backend, lease, MappingState.MAPPED
-        self.problem, self.failures, self.doubted, self.refused_until = None, 0, False, -inf
+        self.problem, self.failures, self.doubted = None, 0, False
         if was_lost:
             self._tell(Mapped(lease))
         elif old.external == lease.external:

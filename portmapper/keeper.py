@@ -2,7 +2,8 @@
 
 import logging
 import random
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -26,9 +27,10 @@ class Keeper:
     """Keeps mappings and takes them back."""
 
     def __init__(self, obtain: Obtain, refusals: Refusals) -> None:
-        self._engine = RenewalEngine(obtain, random.random)
+        self._engine = RenewalEngine(obtain, refusals, random.random)
         self._refusals = refusals
         self._mappings: dict[Holding, Mapping] = {}
+        self._claims: list[MappingRequest] = []
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:
@@ -46,14 +48,22 @@ class Keeper:
 
     def renew_all_soon(self) -> None:
         """Renew everything at once, because it may have been removed."""
-        for holding in self._mappings:
-            self._engine.renew_soon(holding)
+        self._engine.renew_all_now()
+
+    def make_way(self) -> None:
+        """Let a request that somebody waits for go first: patient searches begin again later."""
+        self._engine.interrupt_searches(limits.RETRY_FIRST)
 
     async def check(self) -> None:
-        """Ask the gateway whether it still has its state, by each backend that has a lease."""
-        for backend in {id(holding.backend): holding.backend for holding in self._mappings}.values():
-            with suppress(PortMapperError):  # silence or a refusal tells nothing: leases are renewed in their time
-                await backend.check()
+        """Ask the gateway whether it still has its state, by each backend that gave a lease, side by side."""
+        async with anyio.create_task_group() as tasks:
+            for backend in {id(holding.backend): holding.backend for holding in self._mappings}.values():
+                tasks.start_soon(self._check, backend)
+
+    async def _check(self, backend: Backend) -> None:
+        with suppress(PortMapperError):  # silence or a refusal tells nothing: leases are renewed in their time
+            await backend.check()
+            self._engine.wake_lost()
 
     def take_notice(self, data: bytes) -> None:
         """Renew what a datagram that the gateway sent unasked says to have changed; the answer decides."""
@@ -68,11 +78,17 @@ class Keeper:
         self._mappings[holding] = mapping = Mapping(self, holding)
         return mapping
 
-    def check_overlap(self, request: MappingRequest) -> None:
-        """Refuse a set of ports that overlaps one that is held (RFC 7753 section 6.3). Raises InvalidRequest."""
-        for holding in self._mappings:
-            if holding.request.overlaps(request) and max(holding.request.count, request.count) > 1:
-                raise InvalidRequest(f"{request} overlaps {holding.request}, which is held already")
+    @contextmanager
+    def claim(self, request: MappingRequest) -> Iterator[None]:
+        """Keep others from asking for the same ports meanwhile (RFC 7753 section 6.3). Raises InvalidRequest."""
+        for other in (*self._claims, *(holding.request for holding in self._mappings)):
+            if other.overlaps(request) and max(other.count, request.count) > 1:
+                raise InvalidRequest(f"{request} overlaps {other}, which is held already")
+        self._claims.append(request)
+        try:
+            yield
+        finally:
+            self._claims.remove(request)
 
     def uses(self, backend: Backend) -> bool:
         """Whether a lease that is held came from `backend`."""
@@ -84,15 +100,10 @@ class Keeper:
 
     async def restrict(self, holding: Holding, remote: tuple[RemoteFilter, ...]) -> None:
         """Renew with other filters. Raises PortMapperError; what the gateway had then stands."""
-        before, wanted = holding.request, replace(holding.request, remote=remote)
+        wanted = replace(holding.request, remote=remote)
         check_families(wanted, holding.lease.gateway.source)
         check_offered(holding.backend, wanted)
-        holding.request = wanted
-        try:
-            await self._engine.refresh(holding)
-        except BaseException:
-            holding.request = before
-            raise
+        await self._engine.change(holding, wanted)
 
     async def release(self, holding: Holding) -> None:
         """Give the lease back and forget it."""

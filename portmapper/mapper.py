@@ -1,11 +1,11 @@
 """PortMapper: makes mappings on one gateway, keeps them and takes them back."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,7 +24,7 @@ from portmapper.errors import (
     UnsupportedRequest,
 )
 from portmapper.gateway.detect import locate
-from portmapper.holding import Grant, Holding
+from portmapper.holding import Grant
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, MappingRequest, Protocol, RemoteFilter
@@ -65,6 +65,7 @@ class PortMapper:
         self._keeper = Keeper(self._obtain_again, self._refusals)
         self._tasks: TaskGroup | None = None
         self._trusted: tuple[Backend, float] | None = None
+        self._memory: dict[str, Any] = {}
         self._opened: list[Backend] = []
 
     async def __aenter__(self) -> Self:
@@ -142,9 +143,10 @@ class PortMapper:
         self._running()
         request = self._permitted(request)
         check_families(request, self.gateway.source)
-        self._keeper.check_overlap(request)
-        await self._close_unused()
-        return self._keeper.adopt(request, await self._obtain(request))
+        with self._keeper.claim(request):
+            await self._close_unused()
+            self._keeper.make_way()
+            return self._keeper.adopt(request, await self._obtain(request))
 
     async def peer(
         self,
@@ -184,9 +186,11 @@ class PortMapper:
         return await self.unmap_request(request)
 
     async def unmap_request(self, request: MappingRequest) -> tuple[str, ...]:
-        """Do what `unmap` does, for the request that the mapping was made with."""
+        """Do what `unmap` does, for the request that the mapping was made with; not one towards a peer."""
         self._running()
         permitted = self._permitted(request)
+        if request.peer is not None:
+            raise InvalidRequest("a mapping towards a peer cannot be removed; it ends with its lease")
 
         async def remove(backend: Backend) -> None:
             check_offered(backend, permitted)
@@ -197,19 +201,17 @@ class PortMapper:
     async def unmap_all(self, protocol: str) -> tuple[str, ...]:
         """Remove every mapping of this host by `protocol`, whichever program made it. Only NAT-PMP has that.
 
-        Mappings of this mapper are closed first; those of other protocols are renewed afterwards, for miniupnpd 2.3.1
-        removes them too. Returns and raises as `unmap`; RequestRefused among the reasons also when only some could be
-        removed.
+        Those of this mapper are closed; those of other protocols are renewed at once, for miniupnpd 2.3.1 removes them
+        too. Returns and raises as `unmap`; RequestRefused among the reasons also when only some could be removed.
         """
         self._running()
         wanted = Protocol.parse(protocol)
+        removed = await self._by_each(lambda backend: backend.unmap_all(wanted))
         for mapping in self.mappings:
-            if mapping.protocol == wanted:
+            if mapping.protocol == wanted and mapping.backend.name in removed:
                 await mapping.close()
-        try:
-            return await self._by_each(lambda backend: backend.unmap_all(wanted))
-        finally:
-            self._keeper.renew_all_soon()
+        self._keeper.renew_all_soon()
+        return removed
 
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now. Raises NoService."""
@@ -238,6 +240,7 @@ class PortMapper:
                     await remove(backend)
                 except PortMapperError as reason:
                     selection.reject(backend, reason)
+                    self._note_refusal(backend, reason)
                 else:
                     removed.append(backend.name)
             if not removed:
@@ -273,18 +276,25 @@ class PortMapper:
                     return grant
             raise selection.failure()
 
-    async def _obtain_again(self, holding: Holding, patient: bool) -> Grant:
+    async def _obtain_again(self, request: MappingRequest, patient: bool) -> Grant:
         self._relocate()
-        wish = holding.request.external_port if holding.request.exact else holding.lease.external.port
-        return await self._obtain(replace(holding.request, external_port=wish), patient=patient)
+        return await self._obtain(request, patient=patient)
 
     def _relocate(self) -> None:
         """Look the gateway up again: it may be another one, or reached from another address of this host."""
         with suppress(NoGateway):
             found = self._locate()
             if found != self._gateway:
-                self._gateway, self._trusted = found, None
+                self._gateway, self._trusted, self._memory = found, None, {}
                 self._refusals.clear()
+
+    def _state_lost(self) -> None:
+        self._trusted = None  # it may be back in another form
+        self._keeper.recover()
+
+    def _note_refusal(self, backend: Backend, reason: PortMapperError) -> None:
+        if isinstance(reason, RequestRefused) and reason.general:
+            self._refusals.note(backend.name, None, reason, clock.now())
 
     def _keep(self, backend: Backend, *, trust: bool) -> None:
         self._opened.append(backend)
@@ -300,8 +310,9 @@ class PortMapper:
         options = BackendOptions(
             timeout=limits.PATIENT_DISCOVERY if patient else limits.DISCOVERY,
             key=self._key,
-            state_lost=self._keeper.recover,
+            state_lost=self._state_lost,
             patient=patient,
+            memory=self._memory,
         )
         return Selection(self._candidates, self.gateway, options)
 
@@ -322,29 +333,3 @@ class PortMapper:
             await self._keeper.release_all()
             self._trusted = None
             await self._close_unused()
-
-
-@asynccontextmanager
-async def open_mapping(
-    port: int,
-    protocol: str = "tcp",
-    *,
-    external_port: int = 0,
-    exact: bool = False,
-    remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
-    lifetime: int = limits.DEFAULT_LIFETIME,
-    description: str = "portmapper",
-    gateway: Gateway | str | None = None,
-    backends: Sequence[str] | None = None,
-) -> AsyncGenerator[Mapping]:
-    """Open one port for the time of an ``async with`` block; arguments and errors as for PortMapper and its map."""
-    async with PortMapper(gateway=gateway, backends=backends) as mapper:
-        yield await mapper.map(
-            port,
-            protocol,
-            external_port=external_port,
-            exact=exact,
-            remote=remote,
-            lifetime=lifetime,
-            description=description,
-        )

@@ -28,9 +28,9 @@ class Refusals:
         while len(self._refusals) > limits.REFUSALS:
             self._refusals.popitem(last=False)
 
-    def check(self, backend: str, request: MappingRequest, now: float) -> None:
+    def check(self, backend: str, request: MappingRequest, now: float, *, renewal: bool = False) -> None:
         """Raise RequestRefused when the gateway said not long ago that it would refuse this."""
-        for key in ((backend, request), (backend, None)):
+        for key in ((backend, request), (backend, None))[: 1 if renewal else 2]:
             refusal = self._refusals.get(key)
             if refusal is not None and now < refusal.until:
                 raise _again(refusal.error, refusal.until - now)

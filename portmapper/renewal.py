@@ -2,38 +2,52 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from math import inf
 
 import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits
-from portmapper.errors import GatewayTimeout, MapperClosed, NoService, PortMapperError, RequestRefused
+from portmapper.errors import (
+    GatewayTimeout,
+    MapperClosed,
+    NoService,
+    PortMapperError,
+    RequestRefused,
+    UnsupportedVersion,
+)
 from portmapper.holding import Grant, Holding
+from portmapper.model import MappingRequest
 from portmapper.net import clock
+from portmapper.refusals import Refusals
 from portmapper.schedule import Expire, Jitter, RenewalSchedule
 
-Obtain = Callable[[Holding, bool], Awaitable[Grant]]
-"""Get a lease for a mapping that lost its own, from whichever backend gives one; patiently if nobody waits for it."""
+Obtain = Callable[[MappingRequest, bool], Awaitable[Grant]]
+"""Get a lease from whichever backend gives one; patiently if nobody waits for it."""
 
 
 class RenewalEngine:
     """Renews leases when the schedule says so, and goes on trying for mappings that were lost."""
 
-    def __init__(self, obtain: Obtain, jitter: Jitter) -> None:
+    def __init__(self, obtain: Obtain, refusals: Refusals, jitter: Jitter) -> None:
         self._obtain = obtain
+        self._refusals = refusals
         self._schedule = RenewalSchedule(jitter)
         self._in_flight = anyio.CapacityLimiter(limits.IN_FLIGHT)
         self._search = anyio.Lock()  # one at a time: what was lost is lost for the same reason, mostly
         self._rescheduled = anyio.Event()
         self._jitter = jitter
         self._last_recovery = -inf
+        self._last_wake = -inf
         self._held: dict[Holding, None] = {}  # in the order in which the gateway made them
+        self._lost: dict[Holding, None] = {}
 
     def hold(self, holding: Holding, granted: float) -> None:
         """Renew `holding`'s lease from now on; it began at `granted`."""
         lifetime = inf if holding.lease.permanent else holding.lease.lifetime
         holding.ends = granted + lifetime
+        self._lost.pop(holding, None)
         self._held.setdefault(holding)
         self._schedule.add(holding, granted, lifetime)
         self._rescheduled.set()
@@ -41,6 +55,7 @@ class RenewalEngine:
     def forget(self, holding: Holding) -> None:
         """Renew it no more, and stop what is under way."""
         self._held.pop(holding, None)
+        self._lost.pop(holding, None)
         self._schedule.discard(holding)
         holding.cut_short()
 
@@ -51,14 +66,35 @@ class RenewalEngine:
             return  # a round is on its way
         begin = now + limits.RECOVERY_WAIT * self._jitter()
         self._last_recovery = begin = max(begin, self._last_recovery + limits.RECOVERY_GAP)
-        for place, holding in enumerate(self._held):
-            holding.doubted, holding.refused_until = True, -inf
+        for place, holding in enumerate((*self._held, *self._lost)):
+            holding.doubted = True
             self._schedule.advance(holding, begin + place * limits.RECOVERY_PACE)
         self._rescheduled.set()
 
     def renew_soon(self, holding: Holding) -> None:
         """Renew `holding` as soon as may be, because something was heard about it."""
-        self._schedule.advance(holding, clock.now())
+        self._schedule.advance(holding, max(clock.now(), holding.asked + limits.MIN_RENEWAL_GAP))
+        self._rescheduled.set()
+
+    def renew_all_now(self) -> None:
+        """Renew everything, because it may have been removed."""
+        for holding in self._held:
+            self._schedule.advance(holding, clock.now())
+        self._rescheduled.set()
+
+    def wake_lost(self) -> None:
+        """Try for what is lost again now, because the gateway answers; at most once in 10 s."""
+        now = clock.now()
+        if now < self._last_wake + limits.RECOVERY_GAP:
+            return
+        self._last_wake = now
+        self.interrupt_searches(limits.RECOVERY_PACE)
+
+    def interrupt_searches(self, pause: float) -> None:
+        """Stop searching patiently for what is lost, and begin again after `pause` seconds."""
+        for holding in self._lost:
+            holding.cut_short()
+            self._schedule.advance(holding, clock.now() + pause)
         self._rescheduled.set()
 
     async def run(self, tasks: TaskGroup) -> None:
@@ -73,9 +109,26 @@ class RenewalEngine:
                 group = self._with_twins(holding)
                 if isinstance(action, Expire):
                     self._lose(holding)
-                elif started.isdisjoint(group) and not any(one.turn.locked() for one in group):
+                elif any(one.turn.locked() or one.attempts for one in group):
+                    self._look_again(holding)
+                elif started.isdisjoint(group):
                     started.update(group)  # an attempt for one renews its twins too, and their order counts
-                    tasks.start_soon(self._attempt, holding)
+                    scope = anyio.CancelScope()
+                    holding.attempts.add(scope)
+                    tasks.start_soon(self._attempt, holding, scope)
+
+    async def change(self, holding: Holding, request: MappingRequest) -> None:
+        """Renew now, as `request`. Raises PortMapperError; what is held then stands as it was."""
+        self._refusals.check(holding.backend.name, request, clock.now(), renewal=True)
+        async with self._in_flight, holding.turn:
+            try:
+                grant = await self._renewed(holding, request, patient=False)
+            except RequestRefused as refusal:
+                self._refusals.note(holding.backend.name, request, refusal, clock.now())
+                raise
+            holding.request = request
+            self._establish(holding, grant)
+        await self.heal_twins(holding)
 
     async def refresh(self, holding: Holding, *, patient: bool = False) -> None:
         """Renew now. Raises PortMapperError; a lease that is held then stands."""
@@ -109,6 +162,7 @@ class RenewalEngine:
     def _lose(self, holding: Holding) -> None:
         holding.lose()
         self._held.pop(holding, None)
+        self._lost.setdefault(holding)
         self._schedule.retry(holding, clock.now(), 0.0)
 
     async def _renew(self, holding: Holding, *, patient: bool = False) -> None:
@@ -116,20 +170,22 @@ class RenewalEngine:
         async with room, holding.turn:
             if holding.closed:
                 raise MapperClosed(f"the mapping of {holding.request} is closed")
-            if holding.problem is not None and clock.now() < holding.refused_until:
-                raise holding.problem
+            if not holding.lost:
+                self._refusals.check(holding.backend.name, holding.again, clock.now(), renewal=True)
             try:
-                grant = await self._renewed(holding, patient=patient)
+                grant = await self._renewed(holding, holding.request, patient=patient)
             except PortMapperError as problem:
                 self._note_failure(holding, problem)
                 raise
-            if not holding.closed:
-                holding.establish(grant)
-                self.hold(holding, grant.time)
+            self._establish(holding, grant)
 
-    async def _attempt(self, holding: Holding) -> None:
-        with anyio.CancelScope() as scope:
-            holding.attempts.add(scope)
+    def _establish(self, holding: Holding, grant: Grant) -> None:
+        if not holding.closed:
+            holding.establish(grant)
+            self.hold(holding, grant.time)
+
+    async def _attempt(self, holding: Holding, scope: anyio.CancelScope) -> None:
+        with scope:
             try:
                 await self.refresh(holding, patient=True)
             except PortMapperError:
@@ -137,12 +193,16 @@ class RenewalEngine:
             finally:
                 holding.attempts.discard(scope)
 
-    async def _renewed(self, holding: Holding, *, patient: bool) -> Grant:
+    async def _renewed(self, holding: Holding, request: MappingRequest, *, patient: bool) -> Grant:
+        holding.asked = begin = clock.now()
         if holding.lost:
-            return await self._obtain(holding, patient)
-        begin = clock.now()
+            return await self._obtain(replace(holding.again, remote=request.remote), patient)
         with anyio.move_on_after(limits.RENEWAL):
-            lease = await holding.backend.map(holding.request, renew=holding.lease)
+            try:
+                lease = await holding.backend.map(request, renew=holding.lease)
+            except UnsupportedVersion:
+                # The gateway has been changed: whatever it speaks now knows nothing of this lease.
+                return await self._obtain(replace(holding.again, remote=request.remote), patient)
             return Grant(holding.backend, lease, begin)
         raise GatewayTimeout(f"the gateway did not renew within {limits.RENEWAL:g} s", seconds=limits.RENEWAL)
 
@@ -152,11 +212,16 @@ class RenewalEngine:
         if holding.lost:
             self._schedule.retry(holding, now, _patience(problem, holding.failures))
         elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
-            holding.refused_until = now + problem.retry_after
-            self._schedule.defer(holding, holding.refused_until)
+            self._refusals.note(holding.backend.name, holding.again, problem, now)
+            self._schedule.defer(holding, now + problem.retry_after)
         elif holding.doubted:
             self._schedule.advance(holding, now + limits.MIN_RENEWAL_GAP)
         self._rescheduled.set()
+
+    def _look_again(self, holding: Holding) -> None:
+        # An attempt is under way. What is held has more attempts scheduled; what is lost must not be forgotten.
+        if holding.lost:
+            self._schedule.advance(holding, clock.now() + limits.CHECK_GAP)
 
     async def _wait(self) -> None:
         # Not straight to the deadline: the loop's clock stands still while the machine sleeps, ours does not.

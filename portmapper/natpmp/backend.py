@@ -1,7 +1,11 @@
 """NAT-PMP behind the common contract."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
+
+import anyio
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
@@ -13,6 +17,14 @@ from portmapper.natpmp.epoch import EpochWatch
 from portmapper.net import clock
 
 
+@dataclass(slots=True)
+class _Memory:
+    """What belongs to the gateway, not to one opening: its epoch, and whose turn it is (sections 3.6 and 3.1)."""
+
+    epoch: EpochWatch = field(default_factory=EpochWatch)
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+
+
 class NatPmpBackend(Backend):
     """Maps TCP and UDP ports of this host on an IPv4 gateway."""
 
@@ -22,10 +34,9 @@ class NatPmpBackend(Backend):
     def __init__(self, gateway: Gateway, options: BackendOptions) -> None:
         self._gateway = gateway
         self._state_lost = options.state_lost
-        self._epoch = EpochWatch()
+        self._memory: _Memory = options.memory.setdefault(self.name, _Memory())
         self._address: IPAddress | None = None
-        waits = limits.NATPMP_WAITS if options.patient else limits.FAST_WAITS
-        self._client = NatPmpClient(gateway, self._observe_epoch, waits)
+        self._client = self._client_with(limits.NATPMP_WAITS if options.patient else limits.FAST_WAITS)
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
@@ -38,7 +49,8 @@ class NatPmpBackend(Backend):
 
     async def check(self) -> None:
         """Ask for the external address: a new one is as good as a loss, for the leases tell the old one."""
-        old, self._address = self._address, await self._client.address()
+        client = self._client_with(limits.FAST_WAITS)
+        old, self._address = self._address, await client.address(timeout=limits.DISCOVERY)
         if old != self._address:
             self._state_lost()
 
@@ -72,8 +84,11 @@ class NatPmpBackend(Backend):
             raise UnsupportedRequest(f"NAT-PMP maps tcp and udp, not {protocol}")
         await self._client.map(wire.MapRequest(protocol=protocol, internal_port=0, external_port=0, lifetime=0))
 
+    def _client_with(self, waits: Sequence[float]) -> NatPmpClient:
+        return NatPmpClient(self._gateway, self._observe_epoch, waits, self._memory.turn)
+
     def _observe_epoch(self, epoch: int) -> None:
-        if self._epoch.observe(epoch, clock.now()):
+        if self._memory.epoch.observe(epoch, clock.now()):
             self._state_lost()
 
 

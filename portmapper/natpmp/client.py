@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 import anyio
 
 from portmapper import limits
-from portmapper.errors import ProtocolError, RequestRefused, UnsupportedVersion
+from portmapper.errors import GatewayTimeout, ProtocolError, RequestRefused, UnsupportedVersion
 from portmapper.exchange import Exchange, within
 from portmapper.model import Gateway
 from portmapper.natpmp import wire
@@ -29,7 +29,8 @@ _MEANING: dict[int, str] = {
 class NatPmpClient:
     """Requests to one gateway, answered by matched, checked responses.
 
-    `waits` are the seconds to wait after each request; by default the schedule of RFC 6886 section 3.1.
+    `waits` are the seconds to wait after each request; by default the schedule of RFC 6886 section 3.1. Clients of one
+    gateway share its `turn`: one request at a time.
     """
 
     def __init__(
@@ -37,19 +38,22 @@ class NatPmpClient:
         gateway: Gateway,
         observe_epoch: Callable[[int], None],
         waits: Sequence[float] = limits.NATPMP_WAITS,
+        turn: anyio.Lock | None = None,
     ) -> None:
         self._gateway = gateway
         self._observe_epoch = observe_epoch
         self._waits = waits
-        self._turn = anyio.Lock()
+        self._turn = turn or anyio.Lock()
 
     async def address(self, *, timeout: float = math.inf) -> IPv4Address:
         """Return the external address.
 
         Raises GatewayTimeout, GatewayUnreachable, UnsupportedVersion, RequestRefused.
         """
-        request = wire.AddressRequest()
-        return (await self._ask(request, _match_address, within(self._waits, timeout))).address
+        with anyio.move_on_after(timeout):
+            waits = within(self._waits, timeout)
+            return (await self._ask(wire.AddressRequest(), _match_address, waits)).address
+        raise GatewayTimeout(f"{self._gateway} still owes the answer to an earlier request", seconds=timeout)
 
     async def map(self, request: wire.MapRequest, *, renewal: bool = False) -> wire.MapResponse:
         """Make, renew or delete a mapping. Raises as `address`."""

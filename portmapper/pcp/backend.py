@@ -37,7 +37,7 @@ class PcpBackend(Backend):
         self._gateway = gateway
         self._key = options.key
         self._state_lost = options.state_lost
-        self._epoch = EpochWatch()
+        self._epoch: EpochWatch = options.memory.setdefault(self.name, EpochWatch())  # per server (section 8.5)
         self._client = PcpClient(gateway, self._observe_epoch, rfc_waits if options.patient else fast_waits)
 
     @classmethod
@@ -49,7 +49,7 @@ class PcpBackend(Backend):
 
     async def check(self) -> None:
         """Ask for the epoch."""
-        await self._client.announce()
+        await PcpClient(self._gateway, self._observe_epoch, fast_waits).announce(timeout=limits.DISCOVERY)
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Ask for the mapping, or for a PEER mapping if the request is for one.

@@ -180,10 +180,10 @@ def test_the_backend_can_be_chosen(environment: dict[str, str], backend: str) ->
 
 def test_only_certain_peers_may_be_let_in(environment: dict[str, str]) -> None:
     done = run(
-        environment, "map", "8080:41241", "--simulate", "--once", "--remote", "127.0.0.2", "--remote", "127.1.0.0/16"
+        environment, "map", "8080:21241", "--simulate", "--once", "--remote", "127.0.0.2", "--remote", "127.1.0.0/16"
     )
     opened = (
-        "127.0.0.1:8080/tcp is open at 127.0.0.1:41241 to 127.0.0.2/32, 127.1.0.0/16 (pcp on 127.0.0.1, for 7200 s)"
+        "127.0.0.1:8080/tcp is open at 127.0.0.1:21241 to 127.0.0.2/32, 127.1.0.0/16 (pcp on 127.0.0.1, for 7200 s)"
     )
     assert done.stdout == f"{opened}\n"
 
@@ -210,8 +210,8 @@ def test_a_mapping_for_another_host_is_the_routers_to_allow(environment: dict[st
 
 
 def test_plain_output_is_a_sentence_and_has_no_escapes_in_a_pipe(environment: dict[str, str]) -> None:
-    done = run(environment, "map", "8080:41240/udp", "--simulate", "--once")
-    assert done.stdout == "127.0.0.1:8080/udp is open at 127.0.0.1:41240 (pcp on 127.0.0.1, for 7200 s)\n"
+    done = run(environment, "map", "8080:21240/udp", "--simulate", "--once")
+    assert done.stdout == "127.0.0.1:8080/udp is open at 127.0.0.1:21240 (pcp on 127.0.0.1, for 7200 s)\n"
     assert done.stderr == ""
 
 

@@ -1,0 +1,35 @@
+"""One port, opened for the time of a block."""
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+
+from portmapper import limits
+from portmapper.mapper import PortMapper
+from portmapper.mapping import Mapping
+from portmapper.model import Gateway, RemoteFilter
+
+
+@asynccontextmanager
+async def open_mapping(
+    port: int,
+    protocol: str = "tcp",
+    *,
+    external_port: int = 0,
+    exact: bool = False,
+    remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
+    lifetime: int = limits.DEFAULT_LIFETIME,
+    description: str = "portmapper",
+    gateway: Gateway | str | None = None,
+    backends: Sequence[str] | None = None,
+) -> AsyncGenerator[Mapping]:
+    """Open one port for the time of an ``async with`` block; arguments and errors as for PortMapper and its map."""
+    async with PortMapper(gateway=gateway, backends=backends) as mapper:
+        yield await mapper.map(
+            port,
+            protocol,
+            external_port=external_port,
+            exact=exact,
+            remote=remote,
+            lifetime=lifetime,
+            description=description,
+        )
