@@ -3,21 +3,25 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test check conformance soak bench setup router-packages clean
+.PHONY: help run test check conformance fuzz soak bench setup router-packages clean
 
 help:
-	@echo "make run    install into $(VENV) and open a port through a simulated gateway"
-	@echo "make test   install what the tests need and run all checks and tests"
-	@echo "make check  only the linters, type checkers and layer contracts"
+	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
+	@echo "make test         install what the tests need and run all checks and tests"
+	@echo "make check        only the linters, type checkers and layer contracts"
 	@echo "make conformance  the result for each requirement of the RFCs, by the tests that pin it"
-	@echo "make bench  time a mapping by each protocol against a real router"
-	@echo "make soak   keep mappings of 10 s open through a real router for ten minutes, probed all the time"
+	@echo "make fuzz         the property tests with forty times as many examples"
+	@echo "make bench        time a mapping by each protocol against a real router"
+	@echo "make soak         keep mappings of 10 s open through a real router for ten minutes, probed all the time"
 
 run: $(VENV)/.installed
 	@$(BIN)/python examples/open_a_port.py
 
 test: check router-packages
 	$(BIN)/python -m pytest $(TESTS)
+
+fuzz: $(VENV)/.installed-dev
+	PORTMAPPER_FUZZ=40 $(BIN)/python -m pytest -m hypothesis --timeout 3600
 
 soak: $(VENV)/.installed-dev router-packages
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router -k short_leases

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import (
@@ -25,6 +25,7 @@ from portmapper import (
 )
 from portmapper.model import IPAddress, Protocol
 from portmapper.testing import SimulatedGateway
+from tests.fuzz import examples
 from tests.wire import vectors as tv
 
 LOOPBACK = ip_address("127.0.0.1")
@@ -145,7 +146,7 @@ def test_each_vector_is_a_message_that_encodes_to_itself(data: bytes) -> None:
 
 
 @given(st.binary(max_size=80) | tv.bytes_near(VECTORS))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_bytes_are_a_message_or_a_protocol_error(data: bytes) -> None:
     with suppress(ProtocolError):
         message = parse_message(data)

@@ -3,11 +3,12 @@
 from itertools import accumulate
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import limits
 from portmapper.exchange import Exchange, within
+from tests.fuzz import examples
 
 REQUEST = b"request"
 
@@ -152,7 +153,7 @@ WAITS = st.lists(st.sampled_from([0.125, 0.25, 0.5, 1.0, 2.0]), max_size=8)
 
 @pytest.mark.conforms("PC-67")
 @given(WAITS, st.integers(0, 160).map(lambda eighths: eighths / 8))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_an_exchange_ends_within_its_budget(waits: list[float], seconds: float) -> None:
     times, end = send_times(exchange(*within(waits, seconds)), 0.0)
     assert end == min(seconds, sum(waits))

@@ -4,11 +4,12 @@ from itertools import cycle, islice, pairwise, takewhile
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import limits
 from portmapper.schedule import Due, Expire, Jitter, Renew, RenewalSchedule, renewal_times
+from tests.fuzz import examples
 
 DAY = 86400.0
 ALMOST_ONE = 1 - 2**-20
@@ -104,7 +105,7 @@ def test_a_lease_of_a_week_has_an_end_and_one_without_end_has_none() -> None:
 
 @pytest.mark.conforms("PC-88")
 @given(st.integers(1, 3 * 86400), st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=20))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_attempts_are_never_less_than_4_seconds_apart(lifetime: int, throws: list[float]) -> None:
     dice = cycle(throws)
     times = list(renewal_times(lifetime, lambda: next(dice)))
@@ -114,7 +115,7 @@ def test_attempts_are_never_less_than_4_seconds_apart(lifetime: int, throws: lis
 
 @pytest.mark.conforms("PC-87")
 @given(st.floats(10, DAY), st.lists(st.floats(0, 1, exclude_max=True), min_size=20, max_size=20))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_the_kth_attempt_lies_in_the_kth_window(lifetime: float, throws: list[float]) -> None:
     dice = iter(throws)
     last = -inf
@@ -285,7 +286,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_only_what_was_planned_last_for_a_key_is_ever_due(steps: list[tuple[str, int, float]]) -> None:
     schedule, now = RenewalSchedule(always(0.5)), 0.0
     planned: dict[int, float] = {}  # the end of each key's lease, infinity for a retry and a lease without end

@@ -3,11 +3,12 @@
 import unicodedata
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import limits
 from portmapper.text import safe_text
+from tests.fuzz import examples
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
 
 @given(ANY_TEXT)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_text_comes_out_printable_bounded_and_on_one_line(text: str) -> None:
     shown = safe_text(text)
     assert all(harmless(char) for char in shown)
@@ -72,7 +73,7 @@ def test_any_text_comes_out_printable_bounded_and_on_one_line(text: str) -> None
 
 
 @given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"]), min_size=1, max_size=20))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_text_of_nothing_but_unsafe_characters_comes_out_in_ascii(text: str) -> None:
     assert safe_text(text).isascii()
     assert safe_text(text).isprintable()

@@ -3,10 +3,11 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper.gateway.routes import DefaultRoute, parse_proc_ipv6_route, parse_proc_route
+from tests.fuzz import examples
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
 
@@ -205,7 +206,7 @@ TABLES = st.text(max_size=200) | st.lists(LINES, max_size=6).map("\n".join)
 
 
 @given(TABLES, st.sampled_from(["little", "big"]))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_text_is_a_list_of_ipv4_routes(text: str, byteorder: str) -> None:
     routes = parse_proc_route(text, "big" if byteorder == "big" else "little")
     assert [route.metric for route in routes] == sorted(route.metric for route in routes)
@@ -213,7 +214,7 @@ def test_any_text_is_a_list_of_ipv4_routes(text: str, byteorder: str) -> None:
 
 
 @given(TABLES)
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_text_is_a_list_of_ipv6_routes(text: str) -> None:
     routes = parse_proc_ipv6_route(text)
     assert [route.metric for route in routes] == sorted(route.metric for route in routes)
@@ -221,7 +222,7 @@ def test_any_text_is_a_list_of_ipv6_routes(text: str) -> None:
 
 
 @given(st.ip_addresses(v=4).filter(int), st.integers(0, 2**31 - 1))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_gateway_is_read_back(gateway: IPv4Address | IPv6Address, metric: int) -> None:
     printed = f"{int.from_bytes(gateway.packed, 'little'):08X}"
     routes = ipv4(table(line("eth0", "00000000", printed, "0003", metric)))

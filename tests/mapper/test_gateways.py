@@ -284,9 +284,7 @@ def delete_all(opcode: int) -> bytes:
 
 @pytest.mark.conforms("NP-41", "NP-42")
 @pytest.mark.parametrize(("protocol", "opcode"), [("udp", 1), ("tcp", 2)])
-async def test_unmap_all_removes_what_other_programs_have_and_closes_what_is_held(
-    protocol: str, opcode: int
-) -> None:
+async def test_unmap_all_removes_what_other_programs_have_and_closes_what_is_held(protocol: str, opcode: int) -> None:
     async with SimulatedGateway(**OLDER) as simulated:
         async with PortMapper(gateway=simulated.gateway) as other, PortMapper(gateway=simulated.gateway) as mapper:
             (await other.map(4001, protocol)).detach()

@@ -5,12 +5,13 @@ from ipaddress import IPv4Address
 from itertools import count
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import limits
 from portmapper.model import Endpoint, Gateway, Lease, MappingRequest, Protocol
 from portmapper.upnp.attempts import Attempt, first_attempt, next_attempt
+from tests.fuzz import examples
 
 ANY_PORT = MappingRequest(protocol=Protocol.TCP, internal_port=8080)
 ONE_PORT = replace(ANY_PORT, external_port=443)
@@ -157,7 +158,7 @@ CODES = st.sampled_from([718, 729, 724, 725, 606, 501, 402, 714])
     st.sampled_from([1, 2, 3]),
     st.integers(0, limits.UPNP_PORT_TRIES),
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_refusals_come_to_an_end(codes: list[int], request: MappingRequest, version: int, tries: int) -> None:
     """Each port is asked for in at most four forms, and the lifetime is dropped once."""
     ports = iter(range(50001, 50001 + tries))

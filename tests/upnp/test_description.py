@@ -4,13 +4,14 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper.errors import ProtocolError
 from portmapper.upnp.description import Service, decode_services
 from portmapper.upnp.location import control_url
 from portmapper.upnp.xml import decode_xml, local_name, text_of
+from tests.fuzz import examples
 from tests.wire import vectors as tv
 
 HOST = IPv4Address("192.168.1.1")
@@ -159,7 +160,7 @@ BODIES = [tv.TV21_DESC, root(service("WANIPConnection:1"), service("WANPPPConnec
 
 
 @given(st.binary(max_size=100) | tv.bytes_near(BODIES))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_any_bytes_are_services_or_a_protocol_error(body: bytes) -> None:
     with suppress(ProtocolError):
         services = decode_services(body, LOCATION, HOST)
@@ -170,7 +171,7 @@ TEXTS = st.text(st.characters(codec="ascii", exclude_characters="<&"), max_size=
 
 
 @given(TEXTS, TEXTS, st.sampled_from(["", "http://192.168.1.1", "//", "http://192.0.2.1/"]))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_any_urls_in_a_description_lead_to_the_host_or_nowhere(url_base: str, control: str, start: str) -> None:
     body = root(service("WANIPConnection:1", start + control), extra=f"<URLBase>{start}{url_base}</URLBase>")
     with suppress(ProtocolError):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from html import unescape
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import limits
@@ -13,6 +13,7 @@ from portmapper.errors import ProtocolError
 from portmapper.model import Protocol
 from portmapper.upnp.listing import ListedMapping, decode_listing, encode_listing
 from portmapper.upnp.soap import Action, decode_result, encode_result
+from tests.fuzz import examples
 from tests.wire import vectors as tv
 
 GET_LIST = Action("urn:schemas-upnp-org:service:WANIPConnection:2", "GetListOfPortMappings", {})
@@ -218,7 +219,7 @@ MAPPINGS = st.builds(
 
 
 @given(st.lists(MAPPINGS, max_size=4))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_list_survives_the_wire(mappings: list[ListedMapping]) -> None:
     """UP-54, UP-91: through the SOAP around it too."""
     text = encode_listing(mappings)
@@ -231,7 +232,7 @@ ANYTHING = st.binary(max_size=100) | tv.bytes_near([LISTING.encode(), encode_lis
 
 
 @given(ANYTHING.map(lambda data: data.decode("utf-8", "surrogateescape")) | st.text(max_size=100))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_text_is_a_list_or_a_protocol_error(text: str) -> None:
     """And what was understood makes sense."""
     with suppress(ProtocolError):
@@ -242,7 +243,7 @@ def test_any_text_is_a_list_or_a_protocol_error(text: str) -> None:
 
 
 @given(tv.bytes_near([BODY]))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_answer_near_the_vector_is_a_list_or_an_error_of_ours(body: bytes) -> None:
     with suppress(ProtocolError):
         text = decode_result(GET_LIST, 200, body).get("newportlisting", "")

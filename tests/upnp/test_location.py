@@ -5,12 +5,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import limits
 from portmapper.errors import ProtocolError
 from portmapper.upnp.location import checked_url, control_url
+from tests.fuzz import examples
 
 HOST = IPv4Address("192.168.1.1")
 LOCATION = "http://192.168.1.1:5000/igd/rootDesc.xml"
@@ -259,7 +260,7 @@ URLS_OF_THE_HOST = st.lists(PIECES, max_size=6).map(lambda pieces: "http://192.1
 
 
 @given(URLS | URLS_OF_THE_HOST)
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_whatever_is_accepted_leads_to_the_host(url: str) -> None:
     with suppress(ProtocolError):
         parts = urlsplit(checked_url(url, HOST))

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper.errors import ProtocolError, RequestRefused
@@ -19,6 +19,7 @@ from portmapper.upnp.soap import (
     encode_result,
     fault_for,
 )
+from tests.fuzz import examples
 from tests.wire import vectors as tv
 
 WANIP = "urn:schemas-upnp-org:service:WANIPConnection:2"
@@ -298,7 +299,7 @@ NAMES = st.from_regex(r"New[A-Z][A-Za-z]{0,20}", fullmatch=True)
 
 
 @given(st.dictionaries(NAMES, PRINTABLE, max_size=8))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_printable_argument_survives_the_wire(arguments: dict[str, str]) -> None:
     """UP-54."""
     action = Action(WANIP, "AddPortMapping", arguments)
@@ -307,7 +308,7 @@ def test_any_printable_argument_survives_the_wire(arguments: dict[str, str]) -> 
 
 
 @given(st.dictionaries(NAMES.map(str.lower), PRINTABLE, max_size=8))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_printable_result_survives_the_wire(results: dict[str, str]) -> None:
     """UP-54; the white space around a value means nothing."""
     expected = {name: value.strip() for name, value in results.items()}
@@ -315,7 +316,7 @@ def test_any_printable_result_survives_the_wire(results: dict[str, str]) -> None
 
 
 @given(st.integers(-9999, 99999))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_code_survives_the_wire(code: int) -> None:
     with pytest.raises(Fault) as caught:
         decode_result(ADD, 500, encode_fault(code))
@@ -328,7 +329,7 @@ ASKED = [ADD, ADD_ANY, Action(WANIP, "GetListOfPortMappings", {})]
 
 
 @given(st.binary(max_size=80) | tv.bytes_near(BODIES), st.sampled_from(ASKED), st.sampled_from([200, 500]))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_bytes_are_a_result_a_fault_or_a_protocol_error(body: bytes, action: Action, status: int) -> None:
     with suppress(ProtocolError, Fault):
         assert all(name == name.lower() for name in decode_result(action, status, body))
@@ -337,7 +338,7 @@ def test_any_bytes_are_a_result_a_fault_or_a_protocol_error(body: bytes, action:
 
 
 @given(st.text(st.sampled_from("0123456789 ab\N{SUPERSCRIPT TWO}+-.xX_"), max_size=8))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_error_code_is_a_fault_or_a_protocol_error(digits: str) -> None:
     with suppress(ProtocolError, Fault):
         decode_result(ADD, 500, fault(digits))

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import limits
@@ -22,6 +22,7 @@ from portmapper.upnp.ssdp import (
     encode_search,
     is_gateway,
 )
+from tests.fuzz import examples
 from tests.wire import vectors as tv
 
 IGD = "urn:schemas-upnp-org:device:InternetGatewayDevice"
@@ -367,7 +368,7 @@ IDS = {"boot_id": st.none() | NUMBERS, "config_id": st.none() | NUMBERS}
 
 
 @given(st.builds(Answer, location=VALUES, target=VALUES, usn=VALUES, server=VALUES, **IDS))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_answer_survives_the_wire(answer: Answer) -> None:
     assert decode_answer(encode_answer(answer)) == answer
 
@@ -379,13 +380,13 @@ NOTIFICATIONS = st.builds(
 
 
 @given(NOTIFICATIONS, st.sampled_from([GROUP, "239.255.255.250", "[FF02::C]:1900"]))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_notification_survives_the_wire(notification: Notification, host: str) -> None:
     assert decode_notification(encode_notification(notification, host=host)) == notification
 
 
 @given(VALUES, st.none() | st.integers(1, 5))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_any_search_survives_the_wire(target: str, max_wait: int | None) -> None:
     assert decode_search(encode_search(target, host="239.255.255.250:1900", max_wait=max_wait)) == target
 
@@ -400,7 +401,7 @@ HEADS = [
 
 
 @given(st.binary(max_size=100) | tv.bytes_near(HEADS) | st.text(max_size=100).map(str.encode))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_bytes_are_a_message_or_a_protocol_error(data: bytes) -> None:
     with suppress(ProtocolError):
         assert decode_search(data)

@@ -5,12 +5,13 @@ from contextlib import suppress
 from xml.etree.ElementTree import Element, tostring
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper import limits
 from portmapper.errors import ProtocolError
 from portmapper.upnp.xml import decode_xml, local_name, text_of
+from tests.fuzz import examples
 from tests.wire import vectors as tv
 
 LAUGHS = (
@@ -273,14 +274,14 @@ BODIES = [tv.TV21_DESC, b'<?xml version="1.0" encoding="gb2312"?>\r\n<a b="c">&#
     | tv.bytes_near(BODIES)
     | st.text(st.sampled_from("<>/?!&#;x7 \"'=a:\0\ufeff\ufffe-[]"), max_size=60).map(str.encode)
 )
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_any_bytes_are_a_tree_or_a_protocol_error(body: bytes) -> None:
     with suppress(ProtocolError):
         assert isinstance(decode_xml(body), Element)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=60))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_any_text_is_read_as_it_is_but_for_what_xml_forbids(text: str) -> None:
     element = Element("a")
     element.text = text

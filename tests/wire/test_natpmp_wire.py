@@ -5,7 +5,7 @@ from dataclasses import fields
 from ipaddress import IPv4Address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper.errors import ProtocolError
@@ -25,6 +25,7 @@ from portmapper.natpmp.wire import (
     decode_response,
     opcode_of,
 )
+from tests.fuzz import examples
 from tests.wire import vectors as tv
 
 UDP, TCP = Protocol.UDP, Protocol.TCP
@@ -253,19 +254,19 @@ ANY_RESPONSE: st.SearchStrategy[Response] = st.one_of(
 
 
 @given(ANY_REQUEST)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_request_survives_the_wire(request: Request) -> None:
     assert decode_request(request.encode()) == request
 
 
 @given(ANY_RESPONSE)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_any_response_survives_the_wire(response: Response) -> None:
     assert decode_response(response.encode()) == response
 
 
 @given(st.binary(max_size=40) | tv.bytes_near(PACKETS))
-@settings(max_examples=400, deadline=None)
+@examples(400)
 def test_any_bytes_are_a_message_or_a_protocol_error(data: bytes) -> None:
     """And what was understood says the same when it is sent on."""
     request: Request | None = None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portmapper.errors import InvalidRequest, ProtocolError
@@ -36,6 +36,7 @@ from portmapper.pcp.wire import (
     decode_request,
     decode_response,
 )
+from tests.fuzz import examples
 from tests.wire import vectors as tv
 
 TCP, UDP = 6, 17
@@ -658,7 +659,7 @@ ANY_RESPONSE: st.SearchStrategy[Response] = st.one_of(
 
 @pytest.mark.conforms("PC-02")
 @given(ANY_REQUEST)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_request_survives_the_wire(request: Request) -> None:
     data = request.encode()
     assert len(data) % 4 == 0
@@ -666,7 +667,7 @@ def test_any_request_survives_the_wire(request: Request) -> None:
 
 
 @given(ANY_RESPONSE)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_any_response_survives_the_wire(response: Response) -> None:
     data = response.encode()
     assert len(data) % 4 == 0
@@ -675,7 +676,7 @@ def test_any_response_survives_the_wire(response: Response) -> None:
 
 @pytest.mark.conforms("PC-32")
 @given(st.binary(max_size=1200) | tv.bytes_near(PACKETS))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_any_bytes_are_a_message_or_a_protocol_error(data: bytes) -> None:
     """And what was understood says the same when it is sent on."""
     request: Request | None = None
@@ -689,6 +690,6 @@ def test_any_bytes_are_a_message_or_a_protocol_error(data: bytes) -> None:
 
 
 @given(st.binary(min_size=16, max_size=16))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_any_16_bytes_are_an_address(data: bytes) -> None:
     assert encode_address(decode_address(data)) == data
