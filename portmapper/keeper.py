@@ -50,6 +50,10 @@ class Keeper:
         """Renew everything at once, because it may have been removed."""
         self._engine.renew_all_now()
 
+    def wake_lost(self) -> None:
+        """Try for what is lost again: the gateway answers."""
+        self._engine.wake_lost()
+
     def make_way(self) -> None:
         """Let a request that somebody waits for go first: patient searches begin again later."""
         self._engine.interrupt_searches(limits.RETRY_FIRST)

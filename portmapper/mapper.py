@@ -146,7 +146,9 @@ class PortMapper:
         with self._keeper.claim(request):
             await self._close_unused()
             self._keeper.make_way()
-            return self._keeper.adopt(request, await self._obtain(request))
+            grant = await self._obtain(request)
+            self._keeper.wake_lost()
+            return self._keeper.adopt(request, grant)
 
     async def peer(
         self,

@@ -346,3 +346,16 @@ async def test_a_lost_mapping_is_searched_for_until_it_is_closed(backend: str, m
         simulated.datagrams.clear()
         await anyio.sleep(HOUR)
         assert simulated.datagrams == []
+
+
+async def test_what_is_lost_comes_back_as_soon_as_another_mapping_is_made() -> None:
+    """Its next attempt would be minutes away, but the gateway answers now."""
+    async with Refusing() as simulated, PortMapper(gateway=simulated.gateway, backends=["natpmp"]) as mapper:
+        mapping = await mapper.map(4001, lifetime=600)
+        simulated.silent = True
+        await lost(mapping)
+        await anyio.sleep(2 * HOUR)
+        simulated.silent = False
+        await mapper.map(4002)
+        await anyio.sleep(2 * limits.GRACE)
+        assert mapping.state is MappingState.MAPPED
