@@ -50,11 +50,11 @@ async def _ask(backend: Backend, request: MappingRequest) -> Grant:
         with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
             await backend.unmap(granted[0] if granted else await backend.find(request))
         raise
-    await _check_port(backend, granted[0])
+    await check_port(backend, granted[0])
     return Grant(backend, granted[0], begin)
 
 
-async def _check_port(backend: Backend, lease: Lease) -> None:
+async def check_port(backend: Backend, lease: Lease) -> None:
     """Release a lease at another port than it has to be. Raises PortUnavailable."""
     wanted, port = lease.request.external_port, lease.external.port
     if not lease.request.exact or port == wanted:

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -83,7 +83,7 @@ class Keeper:
         return mapping
 
     @contextmanager
-    def claim(self, request: MappingRequest) -> Iterator[None]:
+    def claim(self, request: MappingRequest) -> Generator[None]:
         """Keep others from asking for the same ports meanwhile (RFC 7753 section 6.3). Raises InvalidRequest."""
         for other in (*self._claims, *(holding.request for holding in self._mappings)):
             if other.overlaps(request) and max(other.count, request.count) > 1:

@@ -193,6 +193,7 @@ class PortMapper:
         permitted = self._permitted(request)
         if request.peer is not None:
             raise InvalidRequest("a mapping towards a peer cannot be removed; it ends with its lease")
+        check_families(permitted, self.gateway.source)
 
         async def remove(backend: Backend) -> None:
             check_offered(backend, permitted)
@@ -231,7 +232,7 @@ class PortMapper:
             return request
         if not self._allow_third_party:
             raise InvalidRequest("a mapping for another host needs a mapper with allow_third_party=True")
-        own = request.internal_address == self.gateway.source  # RFC 6887 section 13.1: not for ourselves
+        own = request.internal_address.packed == self.gateway.source.packed  # RFC 6887 section 13.1: not for ourselves
         return replace(request, internal_address=None) if own else request
 
     async def _by_each(self, remove: Callable[[Backend], Awaitable[None]]) -> tuple[str, ...]:

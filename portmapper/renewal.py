@@ -9,11 +9,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits
+from portmapper.asking import check_port
 from portmapper.errors import (
     GatewayTimeout,
     MapperClosed,
     NoService,
     PortMapperError,
+    PortUnavailable,
     RequestRefused,
     UnsupportedVersion,
 )
@@ -203,6 +205,7 @@ class RenewalEngine:
             except UnsupportedVersion:
                 # The gateway has been changed: whatever it speaks now knows nothing of this lease.
                 return await self._obtain(replace(holding.again, remote=request.remote), patient)
+            await check_port(holding.backend, lease)
             return Grant(holding.backend, lease, begin)
         raise GatewayTimeout(f"the gateway did not renew within {limits.RENEWAL:g} s", seconds=limits.RENEWAL)
 
@@ -211,6 +214,8 @@ class RenewalEngine:
         holding.fail(problem)
         if holding.lost:
             self._schedule.retry(holding, now, _patience(problem, holding.failures))
+        elif isinstance(problem, PortUnavailable):
+            self._lose(holding)  # what it was renewed to is released already
         elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
             self._refusals.note(holding.backend.name, holding.again, problem, now)
             self._schedule.defer(holding, now + problem.retry_after)

@@ -87,6 +87,7 @@ class RemoteFilter:
         check_range("the port of a filter", self.port, 0, 65535)
         if isinstance(self.network, IPv6Network) and not self.network.prefixlen:
             raise InvalidRequest("a filter that admits all of IPv6 is none")  # on the wire it would remove all filters
+        _check_not_mapped(self.network.network_address)
 
     @classmethod
     def parse(cls, text: str) -> "RemoteFilter":
@@ -94,9 +95,10 @@ class RemoteFilter:
         with_port = _BRACKETED.fullmatch(text)
         network, port = with_port.groups() if with_port else (text, "0")
         try:
-            return cls(ip_network(network), int(port))
+            parsed = ip_network(network)
         except ValueError as error:
             raise InvalidRequest(f"{safe_text(text)!r} is not ADDRESS[/PREFIX] or [ADDRESS/PREFIX]:PORT") from error
+        return cls(parsed, int(port))
 
     def __str__(self) -> str:
         return f"[{self.network}]:{self.port}" if self.port else str(self.network)
@@ -178,9 +180,11 @@ class MappingRequest:
 def parse_host(text: str) -> IPAddress:
     """Return the address of a host that a caller gave. Raises InvalidRequest."""
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         raise InvalidRequest(f"{safe_text(text)!r} is no IP address") from None
+    _check_not_mapped(address)
+    return address
 
 
 def parse_remote(remote: Iterable[RemoteFilter | str] | RemoteFilter | str) -> tuple[RemoteFilter, ...]:
@@ -242,7 +246,14 @@ def _is_nowhere(address: IPAddress) -> bool:
     return address.is_unspecified or address.is_multicast
 
 
-def check_range(what: str, value: int, low: int, high: int) -> None:
+def _check_not_mapped(address: IPAddress) -> None:
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        raise InvalidRequest(f"{address} is an IPv4 address: write {address.ipv4_mapped}")
+
+
+def check_range(what: str, value: float, low: int, high: int) -> None:
     """Raise InvalidRequest unless `value` is `low` to `high`."""
+    if not isinstance(value, int):
+        raise InvalidRequest(f"{what} must be a whole number, not {value!r}")
     if not low <= value <= high:
         raise InvalidRequest(f"{what} must be {low} to {high}, not {value}")

@@ -1,7 +1,8 @@
 """Ask a NAT-PMP server: one request at a time (RFC 6886 section 3.1)."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from typing import TypeAlias, TypeVar
 
@@ -12,6 +13,7 @@ from portmapper.errors import GatewayTimeout, ProtocolError, RequestRefused, Uns
 from portmapper.exchange import Exchange, within
 from portmapper.model import Gateway
 from portmapper.natpmp import wire
+from portmapper.net import clock
 from portmapper.net.datagram import converse
 
 R = TypeVar("R", wire.AddressResponse, wire.MapResponse)
@@ -50,10 +52,7 @@ class NatPmpClient:
 
         Raises GatewayTimeout, GatewayUnreachable, UnsupportedVersion, RequestRefused.
         """
-        with anyio.move_on_after(timeout):
-            waits = within(self._waits, timeout)
-            return (await self._ask(wire.AddressRequest(), _match_address, waits)).address
-        raise GatewayTimeout(f"{self._gateway} still owes the answer to an earlier request", seconds=timeout)
+        return (await self._ask(wire.AddressRequest(), _match_address, self._waits, timeout=timeout)).address
 
     async def map(self, request: wire.MapRequest, *, renewal: bool = False) -> wire.MapResponse:
         """Make, renew or delete a mapping. Raises as `address`."""
@@ -65,17 +64,35 @@ class NatPmpClient:
         return await self._ask(request, match, waits if request.lifetime else limits.RELEASE_WAITS)
 
     async def _ask(
-        self, request: wire.Request, match: Callable[[wire.Response], R | None], waits: Iterable[float]
+        self,
+        request: wire.Request,
+        match: Callable[[wire.Response], R | None],
+        waits: Iterable[float],
+        *,
+        timeout: float = math.inf,
     ) -> R:
         def answer(data: bytes) -> R | _Refusal | None:
             return _match(data, wire.opcode_of(request), match)
 
-        exchange: Exchange[R | _Refusal] = Exchange(request.encode(), answer, waits)
-        async with self._turn:
+        async with self._own_turn(timeout) as left:
+            exchange: Exchange[R | _Refusal] = Exchange(request.encode(), answer, within(waits, left))
             reply = await converse(exchange, self._gateway)
         if isinstance(reply, wire.AddressResponse | wire.MapResponse):
             self._observe_epoch(reply.epoch)  # of errors too (section 3.5)
         return _checked(reply, self._gateway)
+
+    @asynccontextmanager
+    async def _own_turn(self, timeout: float) -> AsyncGenerator[float]:
+        """Wait for the turn; give the seconds of `timeout` that are left."""
+        begin = clock.now()
+        with anyio.move_on_after(timeout) as waiting:
+            await self._turn.acquire()
+        if waiting.cancelled_caught:
+            raise GatewayTimeout(f"{self._gateway} still owes the answer to an earlier request", seconds=timeout)
+        try:
+            yield timeout - (clock.now() - begin)
+        finally:
+            self._turn.release()
 
 
 def _match(data: bytes, opcode: int, match: Callable[[wire.Response], R | None]) -> R | _Refusal | None:

@@ -62,7 +62,7 @@ class PcpBackend(Backend):
         except RequestRefused as refusal:
             if request.count == 1 or refusal.code not in _OPTION_REFUSED:
                 raise
-            granted = await self._ask(replace(request, count=1), nonce, None)
+            granted = await self._ask(replace(request, count=1), nonce, renew)
         if not granted.lifetime:
             raise ProtocolError("the gateway granted a lifetime of 0")
         first, count = granted_ports(request, granted)

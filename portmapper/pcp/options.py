@@ -9,6 +9,7 @@ from typing import ClassVar, TypeAlias
 from portmapper.errors import InvalidRequest, ProtocolError
 from portmapper.model import IPAddress
 from portmapper.pcp.address import decode_address, encode_address
+from portmapper.request import check_range
 
 _HEAD = struct.Struct(">BxH")
 _FILTER = struct.Struct(">xBH16s")
@@ -51,11 +52,13 @@ class Filter:
     prefix: int
     port: int = 0
 
+    def __post_init__(self) -> None:
+        check_range("the prefix of a filter", self.prefix, 0, _IPV6_PREFIX)
+        check_range("the port of a filter", self.port, 0, 65535)
+
     @classmethod
     def of(cls, network: IPv4Network | IPv6Network, port: int = 0) -> "Filter":
         """Return the filter that admits `network`. Raises InvalidRequest."""
-        if not 0 <= port <= 65535:  # noqa: PLR2004 - 16 bits
-            raise InvalidRequest(f"the port of a filter must be 0 to 65535, not {port}")
         offset = _IPV4_PREFIX if isinstance(network, IPv4Network) else 0
         return cls(network.network_address, network.prefixlen + offset, port)
 
@@ -112,6 +115,10 @@ class UnknownOption:
     code: int
     data: bytes
 
+    def __post_init__(self) -> None:
+        check_range("the code of an option", self.code, 0, 255)
+        check_range("the length of an option", len(self.data), 0, 65535)
+
 
 _SIZES = {ThirdParty.code: 16, PreferFailure.code: 0, Filter.code: _FILTER.size, PortSet.code: _PORT_SET.size}
 
@@ -162,8 +169,6 @@ def _decode_option(code: int, data: bytes) -> Option:
 def _decode_checked(code: int, data: bytes) -> Option:
     if code == Filter.code:
         prefix, port, address = _FILTER.unpack(data)
-        if prefix > _IPV6_PREFIX:
-            raise ProtocolError(f"a filter of {prefix} bits")
         return Filter(decode_address(address), prefix, port)
     if code == Description.code:
         return Description(data.decode("utf-8", "surrogateescape"))

@@ -12,7 +12,7 @@ from portmapper.pcp.address import unspecified_like
 from portmapper.pcp.options import Filter, Option, PortSet, PreferFailure, ThirdParty, UnknownOption
 
 # For private use and optional, so that a server leaves it out of its answer (sections 7.3 and 19.4). One that sends it
-# back, as miniupnpd 2.3.1 does, only echoes, and its PORT_SET says nothing about what was granted.
+# back, as miniupnpd 2.3.1 does, only echoes: its FILTER and PORT_SET say nothing about what was done.
 _ECHO_PROBE = UnknownOption(254, b"")
 
 
@@ -35,33 +35,36 @@ def mapping_request(
     A renewal suggests what was assigned before (section 11.2.1).
     """
     suggested = held.external if held else Endpoint(None, request.external_port)
-    common = _common(request, client, nonce, suggested, request.lifetime)
+    port = _first_port(request, held)
+    common = _common(request, client, nonce, suggested, port=port, lifetime=request.lifetime)
     if request.peer is not None:
         address = request.peer.address or unspecified_like(client)
         return wire.PeerRequest(
             **common, remote_port=request.peer.port, remote_address=address, options=_third_party(request)
         )
     prefer = (PreferFailure(),) if request.exact else ()
-    options = (*_third_party(request), *prefer, *_filters(request, held), *_port_set(request, held))
-    return wire.MapRequest(**common, options=options)
+    doubtful = (*_filters(request, held), *_port_set(request, held))
+    probe = (_ECHO_PROBE,) if doubtful else ()
+    return wire.MapRequest(**common, options=(*_third_party(request), *prefer, *doubtful, *probe))
 
 
 def delete_request(lease: Lease, client: IPAddress) -> wire.MapRequest:
     """Return the message that deletes `lease`: lifetime 0, nothing suggested, the same nonce (section 15.1)."""
     request = lease.request
     options = (*_third_party(request), *_port_set(request, lease))
-    return wire.MapRequest(**_common(request, client, lease.token, Endpoint(None, 0), 0), options=options)
+    nowhere, port = Endpoint(None, 0), _first_port(request, lease)
+    return wire.MapRequest(**_common(request, client, lease.token, nowhere, port=port, lifetime=0), options=options)
 
 
 def _common(
-    request: MappingRequest, client: IPAddress, nonce: bytes, suggested: Endpoint, lifetime: int
+    request: MappingRequest, client: IPAddress, nonce: bytes, suggested: Endpoint, *, port: int, lifetime: int
 ) -> dict[str, Any]:
     return {
         "client": client,
         "lifetime": lifetime,
         "nonce": nonce,
         "protocol": request.protocol.number,
-        "internal_port": request.internal_port,
+        "internal_port": port,
         "external_port": suggested.port,
         "external_address": suggested.address or unspecified_like(client),
     }
@@ -72,8 +75,11 @@ def check_filters(request: MappingRequest, granted: wire.MapResponse) -> None:
 
     Raises ProtocolError.
     """
-    if request.remote and not any(isinstance(option, Filter) for option in granted.options):
+    wanted = {Filter.of(one.network, one.port) for one in request.remote}
+    if not wanted.issubset(granted.options):
         raise ProtocolError("the gateway mapped the port without the filter for remote peers")
+    if wanted and _ECHO_PROBE in granted.options:
+        raise ProtocolError("the gateway echoes the filter for remote peers, as it does what it does not know")
 
 
 def granted_ports(request: MappingRequest, granted: wire.MapResponse | wire.PeerResponse) -> tuple[int, int]:
@@ -109,9 +115,13 @@ def _third_party(request: MappingRequest) -> tuple[Option, ...]:
 
 def _port_set(request: MappingRequest, held: Lease | None) -> tuple[Option, ...]:
     # RFC 7753 section 4.1: renewals and deletes carry it too, and a single port does without.
-    if held is None:
-        return (PortSet(request.count, request.internal_port), _ECHO_PROBE) if request.count > 1 else ()
-    return (PortSet(held.count, request.internal_port), _ECHO_PROBE) if held.count > 1 else ()
+    count = min(request.count, held.count) if held else request.count
+    first = _first_port(request, held)
+    return (PortSet(count, first),) if count > 1 else ()
+
+
+def _first_port(request: MappingRequest, held: Lease | None) -> int:
+    return held.internal.port if held and held.count > 1 else request.internal_port
 
 
 def _filters(request: MappingRequest, held: Lease | None) -> tuple[Option, ...]:

@@ -170,6 +170,9 @@ class UnsupportedVersionResponse:
 
     version: int
 
+    def __post_init__(self) -> None:
+        check_range("version", self.version, 0, 255)
+
     def encode(self) -> bytes:
         """Return NAT-PMP's 8 bytes for version 0 (RFC 6886 section 3.5), else a PCP head."""
         if self.version == 0:
@@ -243,6 +246,9 @@ def _request_head(opcode: Opcode, lifetime: int, client: IPAddress) -> bytes:
 
 
 def _response_head(opcode: Opcode, result: int, lifetime: int, epoch: int) -> bytes:
+    check_range("result", result, 0, 255)
+    check_range("lifetime", lifetime, 0, limits.MAX_LIFETIME)
+    check_range("epoch", epoch, 0, limits.MAX_LIFETIME)
     return _RESPONSE_HEAD.pack(VERSION, _RESPONSE | opcode, 0, result, lifetime, epoch)
 
 
@@ -250,13 +256,14 @@ def _encode_map_body(message: Mapping) -> bytes:
     nonce, ports = message.nonce, (message.internal_port, message.external_port)
     if len(nonce) != NONCE:
         raise InvalidRequest(f"a nonce has {NONCE} bytes, not {len(nonce)}")
-    try:
-        return _MAP_BODY.pack(nonce, message.protocol, *ports, encode_address(message.external_address))
-    except struct.error as error:
-        raise InvalidRequest(f"a field is out of range: {error}") from error
+    check_range("protocol", message.protocol, 0, 255)
+    for port in ports:
+        check_range("port", port, 0, 65535)
+    return _MAP_BODY.pack(nonce, message.protocol, *ports, encode_address(message.external_address))
 
 
 def _encode_peer_body(message: PeerRequest | PeerResponse) -> bytes:
+    check_range("remote port", message.remote_port, 0, 65535)
     return _PEER_BODY.pack(message.remote_port, encode_address(message.remote_address))
 
 

@@ -1,13 +1,26 @@
 """Keeping a mapping: renewals, changes, loss and return."""
 
 import random
+import socket
 
 import anyio
 import pytest
 
-from portmapper import Changed, Event, GatewayTimeout, Lost, Mapped, Mapping, MappingState, PortMapper, Renewed, limits
+from portmapper import (
+    Changed,
+    Event,
+    GatewayTimeout,
+    Lost,
+    Mapped,
+    Mapping,
+    MappingState,
+    PortMapper,
+    PortUnavailable,
+    Renewed,
+    limits,
+)
 from portmapper.model import IPAddress
-from portmapper.testing import SimulatedGateway
+from portmapper.testing import PcpSwitches, SimulatedGateway
 
 pytestmark = pytest.mark.anyio
 virtual = pytest.mark.usefixtures("virtual_time")
@@ -206,3 +219,27 @@ async def test_twins_that_are_due_at_once_are_renewed_in_one_go() -> None:
         await anyio.sleep(limits.RECOVERY_WAIT + 1)
         renewed = [data[1] for data in simulated.datagrams if len(data) == 12]
         assert renewed in ([1, 2], [1, 2, 1, 2])
+
+
+@virtual
+@pytest.mark.conforms("PC-124")
+@pytest.mark.parametrize("backend", ["pcp", "natpmp"])
+async def test_an_exact_mapping_that_is_renewed_to_another_port_is_lost_and_not_kept_there(backend: str) -> None:
+    """The gateway has restarted, and somebody else has the port; it comes back when that is free again."""
+    switches = PcpSwitches(honours_prefer_failure=False)
+    async with SimulatedGateway(pcp_switches=switches) as simulated:
+        async with PortMapper(gateway=simulated.gateway, backends=[backend]) as mapper:
+            mapping = await mapper.map(4001, external_port=21260, exact=True)
+            stream = mapping.events()
+            simulated.reboot()
+            await anyio.sleep(0.05)
+            with socket.socket() as somebody:
+                somebody.bind(("127.0.0.1", 21260))
+                with pytest.raises(PortUnavailable):
+                    await mapping.refresh()
+                events = [await anext(stream), await anext(stream)]
+                assert isinstance(events[1], Lost)
+                assert mapping.external is None
+                assert list(simulated.table) == []
+            assert isinstance(await anext(stream), Mapped)
+            assert mapping.external_port == 21260

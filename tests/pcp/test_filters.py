@@ -9,9 +9,9 @@ from portmapper import InvalidRequest, NoService, PortMapper, ProtocolError, Req
 from portmapper.model import Endpoint, Gateway, Lease, MappingRequest, Protocol, RemoteFilter
 from portmapper.pcp import wire
 from portmapper.pcp.options import Filter
-from portmapper.pcp.request import mapping_request
+from portmapper.pcp.request import check_filters, mapping_request
 from portmapper.request import check_families
-from portmapper.testing import PcpSwitches
+from portmapper.testing import PcpSwitches, SimulatedGateway
 from tests.pcp.lying import Lying, backend_of, codes, maps
 from tests.wire import vectors as tv
 
@@ -47,8 +47,9 @@ def held_with(*remote: RemoteFilter) -> Lease:
 
 @pytest.mark.conforms("PC-113", "PC-114", "PC-115")
 def test_filters_byte_for_byte() -> None:
-    """TV-15: all filters are removed first; code, length 20, 0, prefix, port, address."""
-    assert mapping_request(request_for(OFFICE, HOST), CLIENT, bytes(range(1, 13))).encode() == tv.TV15_REQ
+    """TV-15: all filters are removed first; code, length 20, 0, prefix, port, address. Then what shows an echo."""
+    asked = mapping_request(request_for(OFFICE, HOST), CLIENT, bytes(range(1, 13)))
+    assert asked.encode() == tv.TV15_REQ + bytes.fromhex("fe000000")
 
 
 @pytest.mark.conforms("PC-114")
@@ -138,6 +139,34 @@ def without_filters(answer: wire.Response) -> list[wire.Response]:
     if not isinstance(answer, wire.MapResponse) or answer.result:
         return [answer]
     return [replace(answer, options=tuple(one for one in answer.options if not isinstance(one, Filter)))]
+
+
+@pytest.mark.conforms("PC-31")
+async def test_filters_that_a_server_only_echoes_are_not_believed() -> None:
+    """It sends back an option that it cannot know, as miniupnpd 2.3.1 does, which lets everybody in."""
+    async with SimulatedGateway(pcp_switches=PcpSwitches(echoes_options=True)) as simulated:
+        async with PortMapper(gateway=simulated.gateway, backends=["pcp"]) as mapper:
+            with pytest.raises(NoService, match="echoes the filter"):
+                await mapper.map(4001, remote=OFFICE)
+            assert list(simulated.table) == []
+
+
+@pytest.mark.conforms("PC-31")
+def test_one_filter_of_two_is_not_enough() -> None:
+    wanted = request_for(OFFICE, HOST)
+    asked = mapping_request(wanted, CLIENT, bytes(12))
+    assert isinstance(asked, wire.MapRequest)
+    partly = wire.decode_response(tv.TV10_RESP)
+    assert isinstance(partly, wire.MapResponse)
+    with pytest.raises(ProtocolError, match="without the filter"):
+        check_filters(wanted, replace(partly, options=asked.options[:2]))
+    check_filters(wanted, replace(partly, options=asked.options[:3]))
+
+
+def test_an_ipv4_address_in_ipv6_dress_is_no_filter() -> None:
+    """On the wire it would be the filter for IPv4."""
+    with pytest.raises(InvalidRequest, match=r"write 198\.51\.100\.0"):
+        RemoteFilter.parse("::ffff:198.51.100.0/120")
 
 
 @pytest.mark.conforms("PC-30", "PC-31")

@@ -1,6 +1,7 @@
 """PCP and NAT-PMP as miniupnpd 2.3.1 speaks them: what it does right, and what it is known to get wrong."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
@@ -124,19 +125,31 @@ def test_a_mapping_that_the_router_does_not_know_is_closed_with_a_reason_that_sa
     assert "it has none such" in str(closed.error)
 
 
-@pytest.mark.conforms("PC-113")
-def test_a_filter_is_acknowledged_but_lets_everybody_in(make_lab: MakeLab) -> None:
-    """Which no client can notice: the server behind the port has to look itself."""
+@pytest.mark.conforms("PC-31")
+def test_a_filter_that_is_acknowledged_but_lets_everybody_in_is_refused(make_lab: MakeLab) -> None:
+    """It sends back what it cannot know, so what it acknowledges is an echo. Nothing is left open."""
     lab = make_lab()
 
     async def work(mapper: PortMapper) -> None:
-        mapping = await mapper.map(8080, remote="8.8.4.77")
-        assert mapping.lease.request.remote[0].network == IPv4Network("8.8.4.77/32")
+        with pytest.raises(NoService, match="echoes the filter"):
+            await mapper.map(8080, remote="8.8.4.77")
+        assert lab.reach_tcp(8080, 0.3) is None
+        await mapper.map(8080)
         assert lab.reach_tcp(8080) == TOKEN
-        await mapping.refresh()
 
     with answering(lab, 8080):
         with_mapper(lab, work)
+
+
+def test_a_filter_of_the_router_lets_everybody_in(make_lab: MakeLab) -> None:
+    """The control of the test above: here is what would be claimed."""
+    lab = make_lab()
+    only_77 = (pcp.Filter(NOWHERE, 0), pcp.Filter.of(IPv4Network("8.8.4.77/32")))
+    with answering(lab, 8080):
+        (answer,) = exchange(lab, replace(map_request(8080), options=only_77))
+        assert isinstance(answer, pcp.MapResponse)
+        assert (answer.result, answer.options) == (0, only_77)
+        assert lab.reach_tcp(8080) == TOKEN
 
 
 def test_a_port_set_is_refused_as_malformed_so_the_first_port_alone_is_mapped(make_lab: MakeLab) -> None:

@@ -552,6 +552,25 @@ def test_an_unknown_result_is_kept_and_a_long_lifetime_is_cut() -> None:
     assert refusal(12, 0).retry_after is None
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: UnknownOption(256, b""),
+        lambda: UnknownOption(200, bytes(65536)),
+        lambda: Filter(NO_IPV4, prefix=129),
+        lambda: Filter(NO_IPV4, prefix=96, port=65536),
+        lambda: UnsupportedVersionResponse(version=256),
+        lambda: AnnounceResponse(result=256, lifetime=0, epoch=0).encode(),
+        lambda: AnnounceResponse(result=0, lifetime=0, epoch=-1).encode(),
+        lambda: AnnounceResponse(result=0, lifetime=2**32, epoch=0).encode(),
+        lambda: map_request(TCP, 8080, 1.5),  # type: ignore[arg-type]
+    ],
+)
+def test_no_field_beyond_its_bits_is_sent(make: Callable[[], object]) -> None:
+    with pytest.raises(InvalidRequest):
+        make()
+
+
 # --- Any message, any bytes
 
 BYTE = st.integers(0, 255)
