@@ -20,9 +20,11 @@ def answering(data: str) -> SimulatedGateway:
 
 
 @pytest.mark.conforms("NP-46")
-@pytest.mark.parametrize("data", ["00000001", "0000000100015185", "0080000100015185", "01800001" + 40 * "0"])
+@pytest.mark.parametrize(
+    "data", ["00000001", "0000000100015185", "0080000100015185", "0000000100015185cb007107", "01800001" + 40 * "0"]
+)
 async def test_a_refused_version_is_taken_in_every_form_seen(data: str) -> None:
-    """Quirk 74: 4, 8 and 24 bytes."""
+    """Quirk 74: 4, 8, 12 and 24 bytes."""
     async with answering(data) as simulated:
         with pytest.raises(UnsupportedVersion), anyio.fail_after(1):
             await PcpClient(simulated.gateway, lambda _: None).announce()
