@@ -1,6 +1,6 @@
 """Keep what is held: one task, one schedule, for all mappings of a mapper."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
@@ -123,6 +123,7 @@ class RenewalEngine:
         """Renew now, as `request`. Raises PortMapperError; what is held then stands as it was."""
         self._refusals.check(holding.backend.name, request, clock.now(), renewal=True)
         async with self._in_flight, holding.turn:
+            _check_wanted(holding)
             try:
                 grant = await self._renewed(holding, request, patient=False)
             except RequestRefused as refusal:
@@ -130,10 +131,13 @@ class RenewalEngine:
                 raise
             holding.request = request
             self._establish(holding, grant)
-        await self.heal_twins(holding)
+        group = self._with_twins(holding)
+        await self._heal(group[group.index(holding) + 1 :])
 
     async def refresh(self, holding: Holding, *, patient: bool = False) -> None:
         """Renew now. Raises PortMapperError; a lease that is held then stands."""
+        if holding.lost and not patient:
+            self.interrupt_searches(limits.RETRY_FIRST)
         failure: PortMapperError | None = None
         for one in self._with_twins(holding):
             try:
@@ -146,7 +150,10 @@ class RenewalEngine:
 
     async def heal_twins(self, holding: Holding) -> None:
         """Renew the twins of a mapping that was released."""
-        for twin in self._with_twins(holding)[1:]:
+        await self._heal(self._with_twins(holding)[1:])
+
+    async def _heal(self, twins: Sequence[Holding]) -> None:
+        for twin in twins:
             with suppress(PortMapperError):  # noted; its own schedule goes on
                 await self._renew(twin)
 
@@ -170,8 +177,7 @@ class RenewalEngine:
     async def _renew(self, holding: Holding, *, patient: bool = False) -> None:
         room = self._search if holding.lost and patient else self._in_flight
         async with room, holding.turn:
-            if holding.closed:
-                raise MapperClosed(f"the mapping of {holding.request} is closed")
+            _check_wanted(holding)
             if not holding.lost:
                 self._refusals.check(holding.backend.name, holding.again, clock.now(), renewal=True)
             try:
@@ -214,8 +220,8 @@ class RenewalEngine:
         holding.fail(problem)
         if holding.lost:
             self._schedule.retry(holding, now, _patience(problem, holding.failures))
-        elif isinstance(problem, PortUnavailable):
-            self._lose(holding)  # what it was renewed to is released already
+        elif isinstance(problem, PortUnavailable) or (holding.doubted and isinstance(problem, RequestRefused)):
+            self._lose(holding)  # it was moved and has been released there, or was forgotten and is not made again
         elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
             self._refusals.note(holding.backend.name, holding.again, problem, now)
             self._schedule.defer(holding, now + problem.retry_after)
@@ -235,6 +241,11 @@ class RenewalEngine:
         with anyio.move_on_after(max(left, 0.0)):
             await self._rescheduled.wait()
         self._rescheduled = anyio.Event()
+
+
+def _check_wanted(holding: Holding) -> None:
+    if holding.closed:
+        raise MapperClosed(f"the mapping of {holding.request} is closed")
 
 
 def _patience(problem: PortMapperError, failures: int) -> float:

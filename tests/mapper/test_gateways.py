@@ -150,6 +150,17 @@ async def test_a_gateway_that_has_learnt_pcp_is_asked_by_it_for_new_mappings_ten
 
 
 @pytest.mark.conforms("NP-75", "PC-83")
+async def test_a_gateway_that_restarted_is_asked_by_pcp_first_again() -> None:
+    async with SimulatedGateway(**OLDER) as simulated, PortMapper(gateway=simulated.gateway) as mapper:
+        old = await mapper.map(4001)
+        simulated._control.speaks_pcp = True
+        await anyio.sleep(60)
+        simulated.reboot()
+        await old.refresh()
+        assert (await mapper.map(4002)).backend.name == "pcp"
+
+
+@pytest.mark.conforms("NP-75", "PC-83")
 async def test_a_mapping_that_natpmp_lost_comes_back_by_pcp() -> None:
     """The gateway restarts with other firmware, which speaks PCP only."""
     async with SimulatedGateway(**OLDER) as simulated, PortMapper(gateway=simulated.gateway) as mapper:

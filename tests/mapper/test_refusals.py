@@ -359,3 +359,17 @@ async def test_what_is_lost_comes_back_as_soon_as_another_mapping_is_made() -> N
         await mapper.map(4002)
         await anyio.sleep(2 * limits.GRACE)
         assert mapping.state is MappingState.MAPPED
+
+
+async def test_what_a_gateway_forgot_and_does_not_make_again_is_lost_at_once() -> None:
+    """Its lease has not ended, but the gateway that gave it knows nothing of it."""
+    async with Refusing() as simulated, PortMapper(gateway=simulated.gateway, backends=["pcp"]) as mapper:
+        mapping = await mapper.map(4001, lifetime=HOUR)
+        await anyio.sleep(60)
+        simulated.reboot()
+        simulated.result = NOT_AUTHORIZED
+        with pytest.raises(RequestRefused):
+            await mapping.refresh()  # its epoch shows that the gateway has forgotten
+        await anyio.sleep(limits.RECOVERY_WAIT + 1)
+        assert mapping.state is MappingState.LOST
+        assert mapping.external is None

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address
 
 import anyio
@@ -199,6 +199,24 @@ async def test_a_deaf_gateway_is_said_to_be_deaf_when_the_time_for_it_is_over() 
             await client_of(simulated).address(timeout=2.2)
         assert caught.value.sent == len(simulated.times) == 4
         assert caught.value.seconds == pytest.approx(2.2)
+
+
+@pytest.mark.parametrize("timeout", [1.0, 2.5])
+async def test_the_time_for_an_address_counts_the_wait_for_the_turn(timeout: float) -> None:
+    """A delete to a deaf gateway takes 1.75 s; nobody may wait for his turn and then for the answer as long again."""
+    async with Deaf() as simulated, anyio.create_task_group() as tasks:
+        client = client_of(simulated)
+        tasks.start_soon(suppressed, client.map, map_request(lifetime=0))
+        await anyio.wait_all_tasks_blocked()
+        begin = anyio.current_time()
+        with pytest.raises(GatewayTimeout, match="owes" if timeout < 1.75 else "no answer"):
+            await client.address(timeout=timeout)
+        assert anyio.current_time() - begin == pytest.approx(timeout)
+
+
+async def suppressed(ask: Callable[[wire.MapRequest], Awaitable[object]], request: wire.MapRequest) -> None:
+    with suppress(PortMapperError):
+        await ask(request)
 
 
 @pytest.mark.conforms("NP-27")
