@@ -60,6 +60,7 @@ class Keeper:
 
     async def check(self) -> None:
         """Ask the gateway whether it still has its state, by each backend that gave a lease, side by side."""
+        self.make_way()  # a patient search may have NAT-PMP's turn
         async with anyio.create_task_group() as tasks:
             for backend in {id(holding.backend): holding.backend for holding in self._mappings}.values():
                 tasks.start_soon(self._check, backend)
