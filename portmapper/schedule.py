@@ -1,6 +1,7 @@
 """When to renew which lease. No I/O: the time and the dice are arguments."""
 
 import heapq
+import math
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -56,11 +57,23 @@ def _one_series(lifetime: float, jitter: Jitter) -> Iterator[float]:
 
 @dataclass(slots=True, eq=False)
 class _Plan:
-    """What is scheduled for one key. A newer plan makes the older one's heap entries stale."""
+    """What is scheduled for one key: the next attempt of its series, and one asked for beside them."""
 
     start: float
     times: Iterator[float]
-    not_before: float = float("-inf")
+    series: float = float("-inf")
+    extra: float = float("inf")
+    ticket: int = -1  # of the heap entry that counts for the next attempt; older ones are stale
+
+    @property
+    def next(self) -> float:
+        """When to try next; infinity for never."""
+        return min(self.series, self.extra)
+
+    def leave_out(self, until: float) -> None:
+        """Go on with the first attempt of the series that is not before `until`."""
+        while self.series < until:
+            self.series = self.start + next(self.times, float("inf"))
 
 
 class RenewalSchedule:
@@ -94,18 +107,19 @@ class RenewalSchedule:
         self._begin(key, now, iter((delay * spread,)))
 
     def advance(self, key: Hashable, when: float) -> None:
-        """Schedule an attempt at `when` beside those that are scheduled for `key`."""
+        """Schedule an attempt at `when` beside the series of `key`, unless one is asked for before that."""
         plan = self._plans.get(key)
         if plan is not None:
-            plan.not_before = min(plan.not_before, when)
-            self._push(when, Renew(key), plan)
+            plan.extra = min(plan.extra, when)
+            self._push_next(key, plan)
 
     def defer(self, key: Hashable, until: float) -> None:
         """Leave out the attempts before `until`, and make one then."""
         plan = self._plans.get(key)
         if plan is not None:
-            plan.not_before = until
-            self._push(until, Renew(key), plan)
+            plan.leave_out(until)
+            plan.extra = until
+            self._push_next(key, plan)
 
     def discard(self, key: Hashable) -> None:
         """Forget everything scheduled for `key`."""
@@ -118,35 +132,39 @@ class RenewalSchedule:
         """
         actions: dict[Hashable, Due] = {}
         while (deadline := self.deadline) is not None and deadline <= now:
-            when, _, action, plan = heapq.heappop(self._heap)
+            _, _, action, plan = heapq.heappop(self._heap)
+            actions[action.key] = action
             if isinstance(action, Expire):
-                actions[action.key] = action
                 self.discard(action.key)
-            elif when >= plan.not_before:
-                actions[action.key] = action
-                self._push_next(action.key, plan, now)
+            else:
+                self._go_on(action, plan, now)
         return list(actions.values())
 
     def _begin(self, key: Hashable, now: float, times: Iterator[float]) -> _Plan:
         plan = self._plans[key] = _Plan(now, times)
-        self._compact()
-        self._push_next(key, plan, now)
+        plan.leave_out(now)
+        self._push_next(key, plan)
         return plan
 
-    def _push_next(self, key: Hashable, plan: _Plan, now: float) -> None:
-        for offset in plan.times:
-            if plan.start + offset >= max(now, plan.not_before):
-                self._push(plan.start + offset, Renew(key), plan)
-                return
+    def _go_on(self, action: Renew, plan: _Plan, now: float) -> None:
+        # An attempt that was asked for may lie close before one of the series, which then has to wait.
+        plan.extra = float("inf")
+        plan.leave_out(math.nextafter(now, math.inf))
+        plan.series = max(plan.series, now + limits.MIN_RENEWAL_GAP)
+        self._push_next(action.key, plan)
 
-    def _push(self, when: float, action: Due, plan: _Plan) -> None:
-        heapq.heappush(self._heap, (when, next(self._order), action, plan))
+    def _push_next(self, key: Hashable, plan: _Plan) -> None:
+        plan.ticket = -1 if plan.next == float("inf") else self._push(plan.next, Renew(key), plan)
 
-    def _stale(self, entry: tuple[float, int, Due, _Plan]) -> bool:
-        return self._plans.get(entry[2].key) is not entry[3]
-
-    def _compact(self) -> None:
-        # Each plan has at most two entries; a caller that refreshes all the time must not grow the heap.
+    def _push(self, when: float, action: Due, plan: _Plan) -> int:
+        # Each plan has two entries that count; a caller that refreshes all the time must not grow the heap.
         if len(self._heap) > 4 * len(self._plans) + 64:
             self._heap = [entry for entry in self._heap if not self._stale(entry)]
             heapq.heapify(self._heap)
+        ticket = next(self._order)
+        heapq.heappush(self._heap, (when, ticket, action, plan))
+        return ticket
+
+    def _stale(self, entry: tuple[float, int, Due, _Plan]) -> bool:
+        _, ticket, action, plan = entry
+        return self._plans.get(action.key) is not plan or (isinstance(action, Renew) and ticket != plan.ticket)

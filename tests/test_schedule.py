@@ -322,3 +322,54 @@ def test_called_late_it_leaves_out_the_attempts_that_were_missed() -> None:
     assert sorted(map(repr, schedule.due(7 * 86400))) == ["Expire(key='an hour')", "Renew(key='without end')"]
     assert schedule.deadline is not None
     assert schedule.deadline > 7 * 86400
+
+
+def test_an_attempt_asked_for_comes_beside_the_series() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 120)
+    schedule.advance("a", 10.0)
+    assert [when for when, _ in drained(schedule)] == [10, 60, 90, 105, 112.5, 116.5, 120]
+
+
+def test_of_several_attempts_asked_for_the_first_counts() -> None:
+    """What is asked for again while it waits is one attempt, and the first may not be put off."""
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 120)
+    for when in (20.0, 10.0, 30.0):
+        schedule.advance("a", when)
+    assert [when for when, _ in drained(schedule)] == [10, 60, 90, 105, 112.5, 116.5, 120]
+
+
+@pytest.mark.conforms("PC-88")
+def test_an_attempt_of_the_series_keeps_its_distance_from_one_asked_for() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 120)
+    schedule.advance("a", 59.0)
+    assert [when for when, _ in drained(schedule)][:3] == [59, 63, 90]
+
+
+def test_deferring_leaves_out_what_comes_before() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 120)
+    schedule.advance("a", 10.0)
+    schedule.defer("a", 100.0)
+    assert [when for when, _ in drained(schedule)] == [100, 105, 112.5, 116.5, 120]
+
+
+def test_a_lease_may_end_before_the_attempt_it_was_deferred_to() -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 120)
+    schedule.defer("a", 1000.0)
+    assert drained(schedule) == [(120, Expire("a"))]
+
+
+@pytest.mark.parametrize("times", [[5.0], [5.0, 6.0], [7.0, 6.0, 5.0]])
+def test_asking_and_deferring_all_the_time_does_not_grow_the_heap(times: list[float]) -> None:
+    schedule = RenewalSchedule(EARLIEST)
+    schedule.add("a", 0.0, 7200)
+    for _ in range(3000):
+        for when in times:
+            schedule.advance("a", when)
+        schedule.defer("a", 3000.0)
+    assert len(schedule._heap) <= 4 + 64 + 2
+    assert [when for when, _ in drained(schedule)][:2] == [3000.0, 3600.0]
