@@ -78,11 +78,12 @@ class Holding:
         """Whether it is wanted, but no gateway grants it now."""
         return self.state is MappingState.LOST
 
-    @property
-    def again(self) -> MappingRequest:
-        """What to ask for to have the same again: the port that was granted, if it need not be a certain one."""
-        exact = self.request.exact
-        return self.request if exact else replace(self.request, external_port=self.lease.external.port)
+    def again(self, request: MappingRequest) -> MappingRequest:
+        """Return `request` so that it asks for the port that was granted, if it need not be a certain one."""
+        port = self.lease.external.port
+        if request.exact or not request.internal_port or port + request.count - 1 > limits.LAST_PORT:
+            return request
+        return replace(request, external_port=port)
 
     def is_twin_of(self, other: "Holding") -> bool:
         """Whether both have the same external port on the same gateway, one by TCP and one by UDP."""

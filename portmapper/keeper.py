@@ -47,8 +47,8 @@ class Keeper:
         self._engine.recover()
 
     def renew_all_soon(self) -> None:
-        """Renew everything at once, because it may have been removed."""
-        self._engine.renew_all_now()
+        """Renew everything, because it may have been removed."""
+        self._engine.renew_all_soon()
 
     def wake_lost(self) -> None:
         """Try for what is lost again: the gateway answers."""

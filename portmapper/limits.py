@@ -4,6 +4,7 @@ Times are seconds, sizes are bytes, unless the name says otherwise.
 """
 
 # --- Ports and groups -------------------------------------------------------------------------------------------------
+LAST_PORT = 65535
 SERVER_PORT = 5351  # NAT-PMP (RFC 6886 section 3) and PCP (RFC 6887 section 19.1) share it
 ANNOUNCEMENT_PORT = 5350  # NAT-PMP (RFC 6886 section 3.2.1) and PCP (RFC 6887 section 14.1.3) share it too
 ALL_HOSTS = "224.0.0.1"

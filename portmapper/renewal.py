@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from math import inf
 
 import anyio
@@ -78,7 +77,7 @@ class RenewalEngine:
         self._schedule.advance(holding, max(clock.now(), holding.asked + limits.MIN_RENEWAL_GAP))
         self._rescheduled.set()
 
-    def renew_all_now(self) -> None:
+    def renew_all_soon(self) -> None:
         """Renew everything, because it may have been removed."""
         for holding in self._held:
             self._schedule.advance(holding, clock.now())
@@ -179,7 +178,7 @@ class RenewalEngine:
         async with room, holding.turn:
             _check_wanted(holding)
             if not holding.lost:
-                self._refusals.check(holding.backend.name, holding.again, clock.now(), renewal=True)
+                self._refusals.check(holding.backend.name, holding.again(holding.request), clock.now(), renewal=True)
             try:
                 grant = await self._renewed(holding, holding.request, patient=patient)
             except PortMapperError as problem:
@@ -204,13 +203,13 @@ class RenewalEngine:
     async def _renewed(self, holding: Holding, request: MappingRequest, *, patient: bool) -> Grant:
         holding.asked = begin = clock.now()
         if holding.lost:
-            return await self._obtain(replace(holding.again, remote=request.remote), patient)
+            return await self._obtain(holding.again(request), patient)
         with anyio.move_on_after(limits.RENEWAL):
             try:
                 lease = await holding.backend.map(request, renew=holding.lease)
             except UnsupportedVersion:
                 # The gateway has been changed: whatever it speaks now knows nothing of this lease.
-                return await self._obtain(replace(holding.again, remote=request.remote), patient)
+                return await self._obtain(holding.again(request), patient)
             await check_port(holding.backend, lease)
             return Grant(holding.backend, lease, begin)
         raise GatewayTimeout(f"the gateway did not renew within {limits.RENEWAL:g} s", seconds=limits.RENEWAL)
@@ -223,7 +222,7 @@ class RenewalEngine:
         elif isinstance(problem, PortUnavailable) or (holding.doubted and isinstance(problem, RequestRefused)):
             self._lose(holding)  # it was moved and has been released there, or was forgotten and is not made again
         elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
-            self._refusals.note(holding.backend.name, holding.again, problem, now)
+            self._refusals.note(holding.backend.name, holding.again(holding.request), problem, now)
             self._schedule.defer(holding, now + problem.retry_after)
         elif holding.doubted:
             self._schedule.advance(holding, now + limits.MIN_RENEWAL_GAP)

@@ -6,6 +6,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portmapper.backend import Backend
 from portmapper.errors import InvalidRequest, LocalError
@@ -223,3 +225,19 @@ def test_a_private_address_of_this_host_proves_no_nat(external: str | None, verd
     told = replace(lease(600), external=Endpoint(ip_address(external) if external else None, 8080))
     held = Holding(told.request, Grant(Mock(spec=Backend), told, time=0.0))
     assert Mapping(Mock(), held).reachability is verdict
+
+
+@given(
+    st.sampled_from([1, 2, 100, 65535]),
+    st.booleans(),
+    st.integers(0, 65535),
+)
+def test_what_was_granted_can_always_be_asked_for_again(count: int, all_ports: bool, granted: int) -> None:
+    """A mapping whose next request cannot be made would be lost for good."""
+    wanted = MappingRequest(
+        protocol=Protocol.TCP, internal_port=0 if all_ports else 1, all_ports=all_ports, count=1 if all_ports else count
+    )
+    told = replace(lease(600), request=wanted, external=Endpoint(None, granted))
+    again = Holding(wanted, Grant(Mock(spec=Backend), told, time=0.0)).again(wanted)
+    fits = not all_ports and granted + count - 1 <= 65535
+    assert again == replace(wanted, external_port=granted if fits else 0)

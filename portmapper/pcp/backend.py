@@ -66,11 +66,14 @@ class PcpBackend(Backend):
         if not granted.lifetime:
             raise ProtocolError("the gateway granted a lifetime of 0")
         first, count = granted_ports(request, granted)
+        external = external_endpoint(granted, self._gateway.source)
+        if external.port + count - 1 > limits.LAST_PORT:
+            raise ProtocolError(f"the gateway granted {count} ports from {external.port} on")
         return lease_for(
             self,
             request,
             self._gateway,
-            external_endpoint(granted, self._gateway.source),
+            external,
             lifetime=granted.lifetime,
             first_port=first,
             count=count,

@@ -5,13 +5,13 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from portmapper import InvalidRequest, PortMapper
+from portmapper import InvalidRequest, PortMapper, ProtocolError
 from portmapper.model import Endpoint, MappingRequest, Protocol
 from portmapper.pcp import wire
 from portmapper.pcp.options import Option, PortSet, UnknownOption
 from portmapper.pcp.request import external_endpoint, granted_ports, mapping_request
 from portmapper.testing import PcpSwitches
-from tests.pcp.lying import Lying, backend_of, maps
+from tests.pcp.lying import Lying, backend_of, maps, with_changes
 from tests.wire import vectors as tv
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
@@ -167,3 +167,10 @@ async def test_sets_side_by_side_do_not_overlap(port: int, protocol: str, count:
         await mapper.map(4001, "udp", count=10)
         await mapper.map(port, protocol, count=count)
         assert sum(entry.count for entry in simulated.table) == 10 + count
+
+
+async def test_a_set_that_goes_beyond_the_last_port_is_no_grant() -> None:
+    """It could not be asked for again."""
+    async with Lying(with_changes(external_port=65520)) as simulated:
+        with pytest.raises(ProtocolError, match="32 ports from 65520"):
+            await backend_of(simulated).map(HUNDRED)
