@@ -66,6 +66,8 @@ class MapRequest:
 
     def __post_init__(self) -> None:
         _check_mapping(self)
+        if self.internal_port and not self.protocol:
+            raise InvalidRequest("all protocols go only with all ports")  # section 11.1
         check_map_options(
             self.options,
             internal_port=self.internal_port,
@@ -96,10 +98,10 @@ class PeerRequest:
 
     def __post_init__(self) -> None:
         _check_mapping(self)
-        check_peer_options(self.options)
-        check_range("remote port", self.remote_port, 1, 65535)
+        check_range("remote port", self.remote_port, 1, limits.LAST_PORT)
         if not (self.protocol and self.internal_port):
             raise InvalidRequest("PEER needs a protocol and an internal port")  # section 12.1
+        check_peer_options(self.options)
 
     def encode(self) -> bytes:
         """Return the request. Raises InvalidRequest if it is too long."""
@@ -116,10 +118,13 @@ class AnnounceResponse:
     epoch: int
     options: tuple[Option, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_answer(self)
+        check_range("lifetime", self.lifetime, 0, limits.MAX_LIFETIME)
+
     def encode(self) -> bytes:
-        """Return the response."""
-        head = _response_head(Opcode.ANNOUNCE, self.result, self.lifetime, self.epoch)
-        return _sized(head + encode_options(self.options))
+        """Return the response. Raises InvalidRequest if it is too long."""
+        return _sized(_response_head(Opcode.ANNOUNCE, self) + encode_options(self.options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +141,13 @@ class MapResponse:
     external_address: IPAddress
     options: tuple[Option, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_answer(self)
+        _check_mapping(self)
+
     def encode(self) -> bytes:
-        """Return the response."""
-        head = _response_head(Opcode.MAP, self.result, self.lifetime, self.epoch)
-        return _sized(head + _encode_map_body(self) + encode_options(self.options))
+        """Return the response. Raises InvalidRequest if it is too long."""
+        return _sized(_response_head(Opcode.MAP, self) + _encode_map_body(self) + encode_options(self.options))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +166,14 @@ class PeerResponse:
     remote_address: IPAddress
     options: tuple[Option, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_answer(self)
+        _check_mapping(self)
+        check_range("remote port", self.remote_port, 0, limits.LAST_PORT)
+
     def encode(self) -> bytes:
-        """Return the response."""
-        head = _response_head(Opcode.PEER, self.result, self.lifetime, self.epoch)
+        """Return the response. Raises InvalidRequest if it is too long."""
+        head = _response_head(Opcode.PEER, self)
         return _sized(head + _encode_map_body(self) + _encode_peer_body(self) + encode_options(self.options))
 
 
@@ -182,7 +195,8 @@ class UnsupportedVersionResponse:
 
 Mapping: TypeAlias = MapRequest | MapResponse | PeerRequest | PeerResponse
 Request: TypeAlias = AnnounceRequest | MapRequest | PeerRequest
-Response: TypeAlias = AnnounceResponse | MapResponse | PeerResponse | UnsupportedVersionResponse
+Answer: TypeAlias = AnnounceResponse | MapResponse | PeerResponse
+Response: TypeAlias = Answer | UnsupportedVersionResponse
 
 
 def decode_request(data: bytes) -> Request:
@@ -194,10 +208,8 @@ def decode_request(data: bytes) -> Request:
 
 
 def _decode_request(data: bytes) -> Request:
-    _check_size(data)
-    version, opcode, _, lifetime, client = _REQUEST_HEAD.unpack_from(data)
-    if version != VERSION:
-        raise ProtocolError(f"version {version} is not PCP version 2")
+    _check_head(data)
+    _, opcode, _, lifetime, client = _REQUEST_HEAD.unpack_from(data)
     common: dict[str, Any] = {"client": decode_address(client)}
     if opcode == Opcode.ANNOUNCE:
         return AnnounceRequest(**common, options=decode_options(data, _REQUEST_HEAD.size))
@@ -223,9 +235,7 @@ def decode_response(data: bytes) -> Response:
         raise ProtocolError("not a response")
     if result == Result.UNSUPP_VERSION:
         return UnsupportedVersionResponse(version=version)
-    _check_size(data)
-    if version != VERSION:
-        raise ProtocolError(f"version {version} is not PCP version 2")
+    _check_head(data)
     return _decode_known(data, opcode - _RESPONSE)
 
 
@@ -245,25 +255,16 @@ def _request_head(opcode: Opcode, lifetime: int, client: IPAddress) -> bytes:
     return _REQUEST_HEAD.pack(VERSION, opcode, 0, lifetime, encode_address(client))
 
 
-def _response_head(opcode: Opcode, result: int, lifetime: int, epoch: int) -> bytes:
-    check_range("result", result, 0, 255)
-    check_range("lifetime", lifetime, 0, limits.MAX_LIFETIME)
-    check_range("epoch", epoch, 0, limits.MAX_LIFETIME)
-    return _RESPONSE_HEAD.pack(VERSION, _RESPONSE | opcode, 0, result, lifetime, epoch)
+def _response_head(opcode: Opcode, answer: Answer) -> bytes:
+    return _RESPONSE_HEAD.pack(VERSION, _RESPONSE | opcode, 0, answer.result, answer.lifetime, answer.epoch)
 
 
 def _encode_map_body(message: Mapping) -> bytes:
-    nonce, ports = message.nonce, (message.internal_port, message.external_port)
-    if len(nonce) != NONCE:
-        raise InvalidRequest(f"a nonce has {NONCE} bytes, not {len(nonce)}")
-    check_range("protocol", message.protocol, 0, 255)
-    for port in ports:
-        check_range("port", port, 0, 65535)
-    return _MAP_BODY.pack(nonce, message.protocol, *ports, encode_address(message.external_address))
+    ports = (message.internal_port, message.external_port)
+    return _MAP_BODY.pack(message.nonce, message.protocol, *ports, encode_address(message.external_address))
 
 
 def _encode_peer_body(message: PeerRequest | PeerResponse) -> bytes:
-    check_range("remote port", message.remote_port, 0, 65535)
     return _PEER_BODY.pack(message.remote_port, encode_address(message.remote_address))
 
 
@@ -292,18 +293,25 @@ def _decode_peer_body(data: bytes) -> dict[str, Any]:
     return {**fields, **peer, "options": decode_options(data, at + _PEER_BODY.size)}
 
 
-def _check_size(data: bytes) -> None:
+def _check_head(data: bytes) -> None:
     if not _REQUEST_HEAD.size <= len(data) <= limits.PCP_DATAGRAM or len(data) % 4:
         raise ProtocolError(f"{len(data)} bytes are no PCP message")  # section 8.3
+    if data[0] != VERSION:
+        raise ProtocolError(f"version {data[0]} is not PCP version 2")
 
 
-def _check_mapping(message: MapRequest | PeerRequest) -> None:
+def _check_mapping(message: Mapping) -> None:
+    if len(message.nonce) != NONCE:
+        raise InvalidRequest(f"a nonce has {NONCE} bytes, not {len(message.nonce)}")
     check_range("protocol", message.protocol, 0, 255)
-    check_range("internal port", message.internal_port, 0, 65535)
-    check_range("external port", message.external_port, 0, 65535)
+    check_range("internal port", message.internal_port, 0, limits.LAST_PORT)
+    check_range("external port", message.external_port, 0, limits.LAST_PORT)
     check_range("lifetime", message.lifetime, 0, limits.MAX_LIFETIME)
-    if message.internal_port and not message.protocol:
-        raise InvalidRequest("all protocols go only with all ports")  # section 11.1
+
+
+def _check_answer(answer: Answer) -> None:
+    check_range("result", answer.result, 0, 255)
+    check_range("epoch", answer.epoch, 0, 2**32 - 1)
 
 
 def _sized(data: bytes) -> bytes:

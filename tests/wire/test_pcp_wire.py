@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -138,6 +139,18 @@ REQUESTS: dict[str, tuple[bytes, Request]] = {
 }
 
 GRANTED = map_response(PLAIN, 86400, external=40000, address=EXTERNAL)
+OUTBOUND_GRANTED = PeerResponse(
+    result=0,
+    lifetime=600,
+    epoch=86417,
+    nonce=NONCE,
+    protocol=TCP,
+    internal_port=54321,
+    external_port=54321,
+    external_address=EXTERNAL,
+    remote_port=443,
+    remote_address=IPv4Address("198.51.100.20"),
+)
 RESPONSES: dict[str, tuple[bytes, AnnounceResponse | MapResponse | PeerResponse]] = {
     "TV-09": (tv.TV09_RESP, AnnounceResponse(result=0, lifetime=0, epoch=86400)),
     "TV-09 restart": (tv.TV09_RESTART, AnnounceResponse(result=0, lifetime=0, epoch=2)),
@@ -165,21 +178,7 @@ RESPONSES: dict[str, tuple[bytes, AnnounceResponse | MapResponse | PeerResponse]
             options=(PortSet(32, 50000),),
         ),
     ),
-    "TV-18": (
-        tv.TV18_RESP,
-        PeerResponse(
-            result=0,
-            lifetime=600,
-            epoch=86417,
-            nonce=NONCE,
-            protocol=TCP,
-            internal_port=54321,
-            external_port=54321,
-            external_address=EXTERNAL,
-            remote_port=443,
-            remote_address=IPv4Address("198.51.100.20"),
-        ),
-    ),
+    "TV-18": (tv.TV18_RESP, OUTBOUND_GRANTED),
     "TV-19": (tv.TV19_MISMATCH, refused(PLAIN, 86418, Result.ADDRESS_MISMATCH, 1800)),
 }
 
@@ -504,7 +503,7 @@ def test_a_description_may_be_cut_inside_a_character() -> None:
     "make",
     [lambda: Description("x" * 1017), lambda: Description("\ud800"), lambda: PortSet(0, 1), lambda: PortSet(65536, 1),
      lambda: PortSet(1, 65536), lambda: Filter.of(IPv4Network("0.0.0.0/0"), 65536),
-     lambda: replace(PLAIN, nonce=bytes(11)).encode()],
+     lambda: replace(PLAIN, nonce=bytes(11))],
 )  # fmt: skip
 def test_what_cannot_be_sent_is_an_invalid_request(make: Callable[[], object]) -> None:
     """Ours to refuse, so no ProtocolError."""
@@ -560,15 +559,43 @@ def test_an_unknown_result_is_kept_and_a_long_lifetime_is_cut() -> None:
         lambda: Filter(NO_IPV4, prefix=129),
         lambda: Filter(NO_IPV4, prefix=96, port=65536),
         lambda: UnsupportedVersionResponse(version=256),
-        lambda: AnnounceResponse(result=256, lifetime=0, epoch=0).encode(),
-        lambda: AnnounceResponse(result=0, lifetime=0, epoch=-1).encode(),
-        lambda: AnnounceResponse(result=0, lifetime=2**32, epoch=0).encode(),
+        lambda: AnnounceResponse(result=256, lifetime=0, epoch=0),
+        lambda: AnnounceResponse(result=0, lifetime=0, epoch=-1),
+        lambda: AnnounceResponse(result=0, lifetime=2**32, epoch=0),
         lambda: map_request(TCP, 8080, 1.5),  # type: ignore[arg-type]
     ],
 )
-def test_no_field_beyond_its_bits_is_sent(make: Callable[[], object]) -> None:
+def test_no_field_beyond_its_bits_can_be_made(make: Callable[[], object]) -> None:
     with pytest.raises(InvalidRequest):
         make()
+
+
+@pytest.mark.parametrize("response", [GRANTED, OUTBOUND_GRANTED], ids=["MAP", "PEER"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"result": -1}, {"result": 256}, {"lifetime": -1}, {"lifetime": 2**32}, {"epoch": -1}, {"epoch": 2**32},
+     {"nonce": bytes(11)}, {"nonce": bytes(13)}, {"protocol": -1}, {"protocol": 256}, {"internal_port": -1},
+     {"internal_port": 65536}, {"external_port": -1}, {"external_port": 65536}],
+)  # fmt: skip
+def test_no_answer_about_a_mapping_has_a_field_beyond_its_bits(
+    response: MapResponse | PeerResponse, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidRequest):
+        replace(response, **changes)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_no_answer_has_a_remote_port_beyond_its_bits(port: int) -> None:
+    with pytest.raises(InvalidRequest, match="remote port"):
+        replace(OUTBOUND_GRANTED, remote_port=port)
+
+
+def test_what_no_request_may_say_is_understood_in_an_answer() -> None:
+    """One port of all protocols with PREFER_FAILURE for none and twice, and PEER without ports."""
+    strange = replace(GRANTED, protocol=0, external_port=0, options=(PREFER_FAILURE, PREFER_FAILURE))
+    outbound = replace(OUTBOUND_GRANTED, protocol=0, internal_port=0, remote_port=0)
+    for answer in (strange, outbound):
+        assert decode_response(answer.encode()) == answer
 
 
 # --- Any message, any bytes
