@@ -30,7 +30,10 @@ class Refusals:
 
     def check(self, backend: str, request: MappingRequest, now: float, *, renewal: bool = False) -> None:
         """Raise RequestRefused when the gateway said not long ago that it would refuse this."""
-        for key in ((backend, request), (backend, None))[: 1 if renewal else 2]:
+        keys: list[tuple[str, MappingRequest | None]] = [(backend, request)]
+        if not renewal:
+            keys.append((backend, None))  # a general refusal leaves renewals, or every lease would be lost
+        for key in keys:
             refusal = self._refusals.get(key)
             if refusal is not None and now < refusal.until:
                 raise _again(refusal.error, refusal.until - now)
