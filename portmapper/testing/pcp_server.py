@@ -1,6 +1,6 @@
 """The server side of PCP, as a simulated gateway speaks it: a request in, a response out."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -59,9 +59,9 @@ class PcpServer:
                 return self._peer(request, sender, epoch)
             return self._map(request, self._internal(request, sender), now, epoch)
         except _Refused as refused:
-            return _error(request, epoch, refused.result)
+            return _refusal(request, epoch, refused.result)
         except Denied:
-            return _error(request, epoch, Result.NOT_AUTHORIZED)
+            return _refusal(request, epoch, Result.NOT_AUTHORIZED)
 
     def _check(self, request: pcp.MapRequest | pcp.PeerRequest, sender: IPAddress) -> None:
         if request.client != sender:
@@ -69,12 +69,13 @@ class PcpServer:
         if request.protocol not in self.switches.protocols:
             raise _Refused(Result.UNSUPP_PROTOCOL)
 
-    def _map(self, request: pcp.MapRequest, internal: Endpoint, now: float, epoch: int) -> pcp.MapResponse:
+    def _map(self, request: pcp.MapRequest, internal: Endpoint, now: float, epoch: int) -> pcp.Response:
         processed = self._processed(request)
         protocol = Protocol.of(request.protocol)
         if not request.lifetime:
             self._delete(protocol, internal, request.nonce)
-            return _success(request, epoch, 0, Endpoint(unspecified_like(request.client), 0), processed)
+            nowhere = unspecified_like(request.client)
+            return _response(request, epoch, external_port=0, external_address=nowhere, options=processed)
         lifetime = min(max(request.lifetime, self.min_lifetime), self.max_lifetime)
         entry = self.table.grant(
             protocol, internal, request.external_port, now + lifetime, request.nonce, self._ports_wanted(request)
@@ -82,10 +83,16 @@ class PcpServer:
         self._check_port(entry, request)
         _set_filters(entry, processed)
         processed = tuple(_granted_set(entry, one) if isinstance(one, PortSet) else one for one in processed)
-        options = request.options if self.switches.echoes_options else processed
-        return _success(request, epoch, lifetime, Endpoint(self.external_address, entry.external_port), options)
+        return _response(
+            request,
+            epoch,
+            lifetime=lifetime,
+            external_port=entry.external_port,
+            external_address=self.external_address,
+            options=request.options if self.switches.echoes_options else processed,
+        )
 
-    def _peer(self, request: pcp.PeerRequest, sender: IPAddress, epoch: int) -> pcp.PeerResponse:
+    def _peer(self, request: pcp.PeerRequest, sender: IPAddress, epoch: int) -> pcp.Response:
         protocol, internal = Protocol.of(request.protocol), Endpoint(sender, request.internal_port)
         key = (protocol, internal, Endpoint(request.remote_address, request.remote_port))
         mapped = self.table.to(protocol, internal)
@@ -94,18 +101,8 @@ class PcpServer:
         if nonce != request.nonce:
             raise _Refused(Result.NOT_AUTHORIZED)
         lifetime = min(max(request.lifetime, self.min_lifetime), self.max_lifetime)
-        return pcp.PeerResponse(
-            result=0,
-            lifetime=lifetime,
-            epoch=epoch,
-            nonce=request.nonce,
-            protocol=request.protocol,
-            internal_port=request.internal_port,
-            external_port=port,
-            external_address=self.external_address,
-            remote_port=request.remote_port,
-            remote_address=request.remote_address,
-        )
+        address = self.external_address
+        return _response(request, epoch, lifetime=lifetime, external_port=port, external_address=address, options=())
 
     def _internal(self, request: pcp.MapRequest, sender: IPAddress) -> Endpoint:
         third_party = next((one.address for one in request.options if isinstance(one, ThirdParty)), None)
@@ -168,34 +165,14 @@ def mapping_update(
     )
 
 
-def _success(
-    request: pcp.MapRequest, epoch: int, lifetime: int, external: Endpoint, options: tuple[Option, ...]
-) -> pcp.MapResponse:
-    return pcp.MapResponse(
-        result=0,
-        lifetime=lifetime,
-        epoch=epoch,
-        nonce=request.nonce,
-        protocol=request.protocol,
-        internal_port=request.internal_port,
-        external_port=external.port,
-        external_address=external.address or unspecified_like(request.client),
-        options=options,
-    )
+def _refusal(request: pcp.MapRequest | pcp.PeerRequest, epoch: int, result: Result) -> pcp.Response:
+    return _response(request, epoch, result=result, lifetime=_SHORT if result in _SHORT_ERRORS else _LONG)
 
 
-def _error(request: pcp.MapRequest | pcp.PeerRequest, epoch: int, result: Result) -> pcp.Response:
-    common: dict[str, Any] = {
-        "result": result,
-        "lifetime": _SHORT if result in _SHORT_ERRORS else _LONG,
-        "epoch": epoch,
-        "nonce": request.nonce,
-        "protocol": request.protocol,
-        "internal_port": request.internal_port,
-        "external_port": request.external_port,
-        "external_address": request.external_address,
-        "options": request.options,
-    }
-    if isinstance(request, pcp.PeerRequest):
-        return pcp.PeerResponse(**common, remote_port=request.remote_port, remote_address=request.remote_address)
-    return pcp.MapResponse(**common)
+def _response(
+    request: pcp.MapRequest | pcp.PeerRequest, epoch: int, *, result: int = 0, **changes: Any
+) -> pcp.MapResponse | pcp.PeerResponse:
+    """Return the response that repeats `request` but for `changes` (sections 11.1 and 12.1)."""
+    repeated = {one.name: getattr(request, one.name) for one in fields(request) if one.name != "client"}
+    kind = pcp.PeerResponse if isinstance(request, pcp.PeerRequest) else pcp.MapResponse
+    return kind(result=result, epoch=epoch, **{**repeated, **changes})
