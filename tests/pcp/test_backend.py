@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from portmapper import Closed, GatewayTimeout, NoService, PortMapper, PortUnavailable, RequestRefused
+from portmapper import GatewayTimeout, NoService, PortMapper, PortUnavailable, RequestRefused
 from portmapper.backend import BackendOptions
 from portmapper.model import Endpoint, Gateway, IPAddress, MappingRequest, Protocol
 from portmapper.pcp.backend import PcpBackend
@@ -195,22 +195,6 @@ async def test_an_outbound_mapping_cannot_be_taken_back_and_nothing_is_sent_for_
         lease = await backend.map(PEER)
         simulated.datagrams.clear()
         await backend.unmap(lease)
-        assert simulated.datagrams == []
-
-
-@pytest.mark.conforms("PC-98")
-async def test_a_closed_outbound_mapping_is_left_to_its_end() -> None:
-    async with Lying() as simulated:
-        async with PortMapper(gateway=simulated.gateway) as mapper:
-            mapping = await mapper.peer(4001, "198.51.100.20", 443, lifetime=HOUR)
-            events = mapping.events()
-            await anyio.sleep(100)
-            simulated.datagrams.clear()
-            await mapping.close()
-            *_, closed = [event async for event in events]
-            assert isinstance(closed, Closed)
-            assert closed.error is None
-            assert closed.remaining == pytest.approx(HOUR - 100)
         assert simulated.datagrams == []
 
 
