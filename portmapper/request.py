@@ -41,7 +41,7 @@ class Protocol(str):
         name = text.lower()
         if name in _NUMBERS:
             return cls(name)
-        if not (text.isascii() and text.isdigit() and int(text[:4]) <= 255):  # noqa: PLR2004 - 8 bits
+        if not (text.isascii() and text.isdigit() and len(text) <= 3 and int(text) <= 255):  # noqa: PLR2004 - 8 bits
             raise InvalidRequest(f"protocol must be tcp, udp, another name or a number to 255, not {safe_text(text)!r}")
         return cls.of(int(text))
 

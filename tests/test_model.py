@@ -111,7 +111,9 @@ def test_protocols_by_name(text: str, protocol: Protocol) -> None:
     assert Protocol.parse(text) == protocol
 
 
-@pytest.mark.parametrize("text", ["", "scp", " tcp", "tcp ", "256", "-1", "06x", "tcp\n", "\u0666", "99999999999"])
+@pytest.mark.parametrize(
+    "text", ["", "scp", " tcp", "tcp ", "256", "-1", "06x", "tcp\n", "\u0666", "99999999999", "0000999", "0006"]
+)
 def test_what_is_no_protocol_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="another name or a number to 255"):
         Protocol.parse(text)
