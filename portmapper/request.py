@@ -84,7 +84,7 @@ class RemoteFilter:
     port: int = 0
 
     def __post_init__(self) -> None:
-        check_range("the port of a filter", self.port, 0, 65535)
+        check_range("the port of a filter", self.port, 0, limits.LAST_PORT)
         if isinstance(self.network, IPv6Network) and not self.network.prefixlen:
             raise InvalidRequest("a filter that admits all of IPv6 is none")  # on the wire it would remove all filters
         _check_not_mapped(self.network.network_address)
@@ -205,10 +205,10 @@ def check_families(request: MappingRequest, source: IPAddress) -> None:
 def _check_ports(request: MappingRequest) -> None:
     last = request.count - 1
     needs_port = request.protocol.has_ports and not request.all_ports
-    check_range("port", request.internal_port, 1 if needs_port else 0, 65535)
-    check_range("external port", request.external_port, 0, 65535)
-    check_range("count", request.count, 1, 65535)
-    if request.internal_port + last > 65535 or request.external_port + last > 65535:  # noqa: PLR2004 - 16 bits
+    check_range("port", request.internal_port, 1 if needs_port else 0, limits.LAST_PORT)
+    check_range("external port", request.external_port, 0, limits.LAST_PORT)
+    check_range("count", request.count, 1, limits.LAST_PORT)
+    if max(request.internal_port, request.external_port) + last > limits.LAST_PORT:
         raise InvalidRequest(f"{request.count} ports from {request} on go beyond 65535")
     if request.internal_port and request.all_ports:
         raise InvalidRequest("for all ports, port must be 0")
@@ -233,7 +233,7 @@ def _check_kind(request: MappingRequest) -> None:
 
 def _check_peer(request: MappingRequest, peer: Endpoint) -> None:
     # RFC 6887 section 12.1: protocol and both ports are not zero; no PREFER_FAILURE, FILTER or PORT_SET.
-    check_range("the port of the peer", peer.port, 1, 65535)
+    check_range("the port of the peer", peer.port, 1, limits.LAST_PORT)
     if peer.address is None or _is_nowhere(peer.address):
         raise InvalidRequest("the peer needs an address")
     if not request.internal_port:
