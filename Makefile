@@ -9,7 +9,7 @@ help:
 	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
 	@echo "make test         install what the tests need and run all checks and tests"
 	@echo "make check        only the linters, type checkers and layer contracts"
-	@echo "make conformance  the result for each requirement of the RFCs, by the tests that pin it"
+	@echo "make conformance  the result for each requirement and each router quirk, by the tests that pin it"
 	@echo "make fuzz         the property tests with forty times as many examples"
 	@echo "make bench        time a mapping by each protocol against a real router"
 	@echo "make soak         keep mappings of 10 s open through a real router for ten minutes, probed all the time"

@@ -1,4 +1,4 @@
-"""Run the tests that pin rows of checklist.md and print the result for each row; arguments are pytest's."""
+"""Run the tests that pin rows of the checklist and print the result for each row; arguments are pytest's."""
 
 import sys
 

@@ -1,23 +1,31 @@
-"""The rows of checklist.md."""
+"""The rows of the checklist."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-CHECKLIST = Path(__file__).parent / "checklist.md"
-_ID = re.compile(r"(NP|PC)-\d{2,3}")
+TABLES = {"NP": "natpmp.md", "PC": "pcp.md", "UP": "upnp.md", "Q": "quirks.md"}
+"""The file with the rows of each prefix, in the order of the report."""
+
+_FOLDER = Path(__file__).parent
+_ID = re.compile(r"(NP|PC|UP|Q)-([0-9]{2,3})([a-z]?)")
 _HEAD = {"id", "---"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One requirement. `note` is why it has no test, or what was decided."""
+    """One requirement, or one quirk. `note` is why it has no test, or what was decided."""
 
     id: str
     requirement: str
     level: str
     section: str
     note: str
+
+    @property
+    def prefix(self) -> str:
+        """What the row is about: the part of the id before its number."""
+        return self.id.partition("-")[0]
 
 
 def parse(text: str) -> tuple[Row, ...]:
@@ -27,8 +35,18 @@ def parse(text: str) -> tuple[Row, ...]:
 
 
 def load() -> tuple[Row, ...]:
-    """Return the rows of the checklist."""
-    return parse(CHECKLIST.read_text(encoding="utf-8"))
+    """Return the rows of the whole checklist in the order of their ids."""
+    rows = [row for name in TABLES.values() for row in parse((_FOLDER / name).read_text(encoding="utf-8"))]
+    return tuple(sorted(rows, key=lambda row: natural(row.id)))
+
+
+def natural(name: str) -> tuple[int, int, str]:
+    """Return a key that sorts ids as people do: Q-72, Q-72a, Q-73, and 99 before 100. What is no id comes last."""
+    match = _ID.fullmatch(name)
+    if match is None:
+        return len(TABLES), 0, name
+    prefix, number, letter = match.groups()
+    return list(TABLES).index(prefix), int(number), letter
 
 
 def _cells(line: str) -> list[str]:
@@ -36,6 +54,6 @@ def _cells(line: str) -> list[str]:
 
 
 def _row(cells: list[str]) -> Row:
-    if len(cells) != len(Row.__slots__) or not _ID.fullmatch(cells[0]) or "" in cells[:4]:
+    if len(cells) != len(fields(Row)) or not _ID.fullmatch(cells[0]) or "" in cells[:4]:
         raise ValueError(f"not a row of the checklist: {' | '.join(cells)}")
     return Row(*cells)

@@ -6,11 +6,11 @@ import pytest
 
 
 class Outcome(IntEnum):
-    """The greater, the worse."""
+    """Of several, the greatest counts: one failure spoils a row; beside a test that passed others may be skipped."""
 
     NOT_RUN = 0
-    PASSED = 1
-    SKIPPED = 2
+    SKIPPED = 1
+    PASSED = 2
     FAILED = 3
 
     def __str__(self) -> str:

@@ -25,7 +25,7 @@ class Collector:
         return tuple(dict.fromkeys(map(short_name, self._tests.get(row, ()))))
 
     def outcome(self, row: str) -> Outcome:
-        """Return the worst that any test of a row came to."""
+        """Return what the tests of a row came to together."""
         return max((self._outcomes[test] for test in self._tests.get(row, ())), default=Outcome.NOT_RUN)
 
     @pytest.hookimpl(tryfirst=True)  # before -k and -m leave out more: those tests are there, and were not run

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from tests.conformance.checklist import Row
+from tests.conformance.checklist import Row, natural
 from tests.conformance.outcome import Outcome
 
-_LEVELS = ("MUST", "REQ", "SHOULD", "MAY", "LIB")  # a row of two levels counts under the stronger
+_LEVELS = ("MUST", "REQ", "SHOULD", "MAY", "LIB", "QUIRK")  # a row of two levels counts under the stronger
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A row with its tests and the worst result of them."""
+    """A row with its tests and what they came to."""
 
     row: Row
     tests: tuple[str, ...] = ()
@@ -32,7 +33,7 @@ def problems(findings: Sequence[Finding], marked: Sequence[str]) -> list[str]:
     """Return all reasons why this is not good enough; `marked` are the ids that the marks of the tests name."""
     known = {finding.row.id for finding in findings}
     rows = {
-        "in a mark, but not in the checklist": [row for row in marked if row not in known],
+        "in a mark, but not in the checklist": sorted((row for row in marked if row not in known), key=natural),
         "FAILED": [finding.row.id for finding in findings if finding.outcome is Outcome.FAILED],
         "neither a test nor a note": [finding.row.id for finding in findings if finding.unexplained],
     }
@@ -67,7 +68,9 @@ def _aligned(lines: Sequence[tuple[str, ...]]) -> str:
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    return f"{len(findings)} rows: {'; '.join(_counts(findings))}"
+    groups = [list(group) for _, group in groupby(findings, key=lambda finding: finding.row.prefix)]
+    lines = _aligned([(group[0].row.prefix, f"{len(group)} rows", "; ".join(_counts(group))) for group in groups])
+    return f"{lines}\n{len(findings)} rows in all"
 
 
 def _counts(findings: Sequence[Finding]) -> Iterator[str]:
