@@ -39,22 +39,29 @@ class Candidate:
 
 
 def candidates() -> tuple[Candidate, ...]:
-    """Return all backends in the order of trying: the built-in ones, then plug-ins by name."""
-    built_in = (Candidate(name, partial(_import, *where)) for name, where in _BUILT_IN.items())
-    return (*built_in, *_plugins())
+    """Return all backends that there are: the built-in ones in the order of trying, then plug-ins by name."""
+    return (*_built_in(), *_plugins())
 
 
 def select(wanted: Sequence[str] | None = None) -> tuple[Candidate, ...]:
-    """Return the backends called `wanted`, in that order, or all of them. Raises UnknownBackend."""
-    known = {candidate.name: candidate for candidate in candidates()}
+    """Return the backends called `wanted`, in that order, or the built-in ones. Raises UnknownBackend.
+
+    A plug-in has to be named: to install one must not change what is sent for those who did not ask for it, and its
+    own discovery would lengthen every search that finds nothing.
+    """
     if wanted is None:
-        return tuple(known.values())
+        return _built_in()
+    known = {candidate.name: candidate for candidate in candidates()}
     if not wanted:
         raise UnknownBackend(f"name at least one backend of {', '.join(known)}")
     missing = [name for name in wanted if name not in known]
     if missing:
         raise UnknownBackend(f"there is no backend {safe_text(missing[0])!r}; there are {', '.join(known)}")
     return tuple(known[name] for name in dict.fromkeys(wanted))
+
+
+def _built_in() -> tuple[Candidate, ...]:
+    return tuple(Candidate(name, partial(_import, *where)) for name, where in _BUILT_IN.items())
 
 
 @cache
