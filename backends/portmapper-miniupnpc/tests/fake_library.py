@@ -1,0 +1,67 @@
+"""What stands in for miniupnpc.UPnP and the router behind it. No network."""
+
+from threading import Event
+from typing import Any
+
+
+class FakeRouter:
+    """One router. As a callable it is the class miniupnpc.UPnP: each call makes the same object."""
+
+    def __init__(self) -> None:
+        self.url: str | None = "http://192.168.1.1:5000/ctl/IPConn"
+        self.address = "203.0.113.7"
+        self.table: dict[tuple[int, str], tuple[str, int, str, bool, int]] = {}
+        self.options: dict[str, Any] = {}
+        self.fails: dict[str, Exception] = {}
+        self.asked: list[str] = []
+        self.refusals: list[str] = []  # what addportmapping says first
+        self.longest_lease = 10**9
+        self.forgets = False  # says yes and does nothing
+        self.blocked: Event | None = None
+
+    def __call__(self, **options: Any) -> "FakeRouter":
+        self.options = options
+        return self
+
+    def discover(self) -> int:
+        self._ask("discover")
+        return 1
+
+    def selectigd(self) -> str | None:
+        self._ask("selectigd")
+        return self.url
+
+    def externalipaddress(self) -> str:
+        self._ask("externalipaddress")
+        return self.address
+
+    def addportmapping(  # noqa: PLR0917
+        self, port: int, protocol: str, client: str, internal: int, text: str, remote: str, lease: int, /
+    ) -> bool:
+        self._ask(f"addportmapping {port} {lease}")
+        assert remote == ""
+        if self.refusals:
+            raise Exception(self.refusals.pop(0))
+        if not self.forgets:
+            self.table[port, protocol] = (client, internal, text, True, min(lease, self.longest_lease))
+        return True
+
+    def getspecificportmapping(self, port: int, protocol: str, /) -> tuple[str, int, str, bool, int] | None:
+        self._ask("getspecificportmapping")
+        return self.table.get((port, protocol))
+
+    def deleteportmapping(self, port: int, protocol: str, /) -> bool:
+        self._ask(f"deleteportmapping {port}")
+        if self.forgets:
+            return True
+        if (port, protocol) not in self.table:
+            raise Exception("NoSuchEntryInArray")
+        del self.table[port, protocol]
+        return True
+
+    def _ask(self, call: str) -> None:
+        self.asked.append(call)
+        if self.blocked is not None:
+            self.blocked.wait()
+        if (error := self.fails.get(call.partition(" ")[0])) is not None:
+            raise error
