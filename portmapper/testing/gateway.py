@@ -1,8 +1,10 @@
 """A gateway on the loopback interface that speaks all three protocols and really forwards."""
 
+import math
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Address, ip_address
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
 from types import TracebackType
 from typing import Self
 
@@ -12,14 +14,21 @@ from anyio.abc import TaskGroup
 from portmapper import limits
 from portmapper.model import Gateway, IPAddress
 from portmapper.net import clock
+from portmapper.net.datagram import family_of, parse_address
 from portmapper.net.tasks import end_tasks
-from portmapper.testing.http_server import HttpServer
-from portmapper.testing.igd import DESCRIPTION_PATH, Igd
+from portmapper.testing import group
+from portmapper.testing.http_server import HttpRequest, HttpServer
+from portmapper.testing.igd import Igd
+from portmapper.testing.igd_description import Site
+from portmapper.testing.igd_front import Front
+from portmapper.testing.igd_pinholes import Pinhole
+from portmapper.testing.igd_switches import IgdSwitches
 from portmapper.testing.pcp_server import PcpServer, PcpSwitches, mapping_update
 from portmapper.testing.port_control import PortControl
 from portmapper.testing.table import Entry, MappingTable
+from portmapper.upnp import soap, ssdp
 
-_LOOPBACK = IPv4Address("127.0.0.1")
+_LOOPBACK, _LOOPBACK_6 = IPv4Address("127.0.0.1"), IPv6Address("::1")
 _TICK = 0.1
 _DATAGRAM = 4096
 
@@ -30,6 +39,9 @@ class SimulatedGateway:
     The switches say which protocols it speaks; a port that nothing listens on refuses, as a real one does. Override
     `answer_datagram`, `answer_search` or `answer_http` for a gateway that lies, repeats itself or says nothing.
     External ports are on `external_address`, so a port that a server of this host has bound cannot be granted.
+
+    It has `address`, or ::1 if `ipv6`, where it speaks UPnP alone and opens pinholes. With `hears_group` it answers
+    searches to the group 239.255.255.250 (ff02::c) as well, from whatever program of this host.
     """
 
     def __init__(
@@ -38,21 +50,29 @@ class SimulatedGateway:
         pcp: bool = True,
         natpmp: bool = True,
         upnp: bool = True,
-        igd_version: int = 2,
-        permanent_only: bool = False,
+        igd: IgdSwitches = IgdSwitches(),  # noqa: B008 - frozen
         pcp_switches: PcpSwitches = PcpSwitches(),  # noqa: B008 - frozen
         min_lifetime: int = 1,
         max_lifetime: int = 86400,
         external_address: IPv4Address = _LOOPBACK,
+        address: IPv4Address = _LOOPBACK,
+        ipv6: bool = False,
+        hears_group: bool = False,
     ) -> None:
+        if ipv6 and (pcp or natpmp):
+            raise ValueError("by IPv6 the simulated gateway speaks UPnP only: pcp=False, natpmp=False")
         self._switches = (pcp, natpmp, upnp)
-        self._igd_version = igd_version
-        self._permanent_only = permanent_only
+        self._igd_switches = igd
         self._pcp_switches = pcp_switches
         self._lifetimes = (min_lifetime, max_lifetime)
         self._external_address = external_address
+        self._own_address: IPAddress = _LOOPBACK_6 if ipv6 else address
+        self._hears_group = hears_group
         self._begin = clock.now()
+        self._last_search = -math.inf
         self._sockets: list[socket.socket] = []
+        self._http: list[HttpServer] = []
+        self._front = Front(igd, self._carry_out)
         self._tasks: TaskGroup
         self._control: PortControl
         self._igd: Igd
@@ -61,13 +81,22 @@ class SimulatedGateway:
         self.control_socket: socket.socket
         self.datagrams: list[bytes] = []
         """The requests that came to the PCP and NAT-PMP port, in order."""
+        self.searches: list[bytes] = []
+        """The datagrams that came to the SSDP port, in order."""
+        self.requests: list[HttpRequest] = self._front.requests
+        """The HTTP requests that came, in order, also those that were refused or dropped."""
+        self.calls: list[soap.Action] = self._front.calls
+        """The SOAP requests among them, in order."""
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()
         self.table = MappingTable(self._external_address, self._tasks)
         self._make_servers()
         ports = self._listen()
-        self.gateway = Gateway(address=_LOOPBACK, source=_LOOPBACK, interface="lo", port=ports[0], ssdp_port=ports[1])
+        source = _LOOPBACK if isinstance(self._own_address, IPv4Address) else _LOOPBACK_6
+        self.gateway = Gateway(
+            address=self._own_address, source=source, interface="lo", port=ports[0], ssdp_port=ports[1]
+        )
         self._tasks.start_soon(self._expire)
         return self
 
@@ -98,10 +127,44 @@ class SimulatedGateway:
         """Seconds since the gateway lost its state."""
         return int(clock.now() - self._begin)
 
+    @property
+    def pinholes(self) -> dict[int, Pinhole]:
+        """The pinholes in the IPv6 firewall, by UniqueID."""
+        return self._igd.pinholes.entries
+
+    @property
+    def most_at_once(self) -> int:
+        """How many HTTP requests were in progress at the same time, at most."""
+        return max((server.most_open for server in self._http), default=0)
+
     def reboot(self) -> None:
-        """Forget all mappings and start the epoch afresh."""
+        """Forget all mappings and pinholes, start the epoch afresh and take the next boot id."""
         self.table.clear()
         self._begin = clock.now()
+        self._igd.reboot(self._begin)
+
+    async def move_http(self) -> None:
+        """Serve HTTP at another port from now on, as a router may after a restart; the old one refuses."""
+        old = self._http[-1]
+        self._serve_http()
+        await old.stop()
+
+    def notify(
+        self,
+        kind: ssdp.Kind,
+        *,
+        boot_id: int | None = None,
+        next_boot_id: int | None = None,
+        nt: str = "",
+        address: IPAddress | None = None,
+    ) -> None:
+        """Send an SSDP notification to the group, which does not leave this host.
+
+        It comes from `address`, by default the gateway's, and is about `nt`, by default the gateway device; `boot_id`
+        is by default the current one.
+        """
+        data = self._igd.notification(kind, nt, boot_id=boot_id, next_boot_id=next_boot_id)
+        group.send(data, address or self._own_address)
 
     def send_update(self, entry: Entry, *, result: int = 0) -> None:
         """Tell the host unasked what a mapping is now: PCP's Mapping Update, to its port 5350."""
@@ -129,8 +192,9 @@ class SimulatedGateway:
         self._igd = Igd(
             table=self.table,
             external_address=self._external_address,
-            version=self._igd_version,
-            permanent_only=self._permanent_only,
+            switches=self._igd_switches,
+            site=Site(self._own_address, 0),
+            begin=self._begin,
         )
 
     def _listen(self) -> tuple[int, int]:
@@ -144,39 +208,87 @@ class SimulatedGateway:
         else:
             control.close()
         if speaks_upnp:
-            http = HttpServer(_LOOPBACK, self.answer_http)
-            self._igd.location = f"http://{_LOOPBACK}:{http.port}{DESCRIPTION_PATH}"
-            http.start(self._tasks)
-            self._tasks.start_soon(self._serve, search, self._answer_search)
+            self._serve_http()
+            self._serve_ssdp(search)
         else:
             search.close()
         return ports
+
+    def _serve_http(self) -> None:
+        server = HttpServer(self._own_address, self._front.answer)
+        self._http.append(server)
+        self._igd.site = Site(self._own_address, server.port)
+        server.start(self._tasks)
+
+    def _serve_ssdp(self, asked: socket.socket) -> None:
+        answering = self._bind() if self._igd_switches.other_source_port else asked
+        self._tasks.start_soon(self._serve_searches, asked, answering)
+        if self._hears_group:
+            member = group.listen(self._own_address)
+            self._sockets.append(member)
+            self._tasks.start_soon(self._serve_searches, member, answering)
 
     def _answer_and_note(self, data: bytes, sender: IPAddress) -> list[bytes]:
         self.datagrams.append(data)
         return self.answer_datagram(data, sender)
 
-    def _answer_search(self, data: bytes, _sender: IPAddress) -> list[bytes]:
-        return self.answer_search(data)
+    async def _serve_searches(self, asked: socket.socket, answering: socket.socket) -> None:
+        while True:
+            data, peer = await _received(asked)
+            self.searches.append(data)
+            if self._hears_search(peer):
+                self._reply(answering, self.answer_search(data), peer)
+
+    def _hears_search(self, peer: tuple[str, int]) -> bool:
+        rules, now = self._igd_switches, clock.now()
+        if now - self._last_search < rules.search_gap or rules.asker_port not in {None, peer[1]}:
+            return False
+        self._last_search = now
+        return True
+
+    def _reply(self, sock: socket.socket, answers: list[bytes], peer: tuple[str, int]) -> None:
+        delay = self._igd_switches.search_delay
+        if delay:
+            self._tasks.start_soon(_send_later, delay, sock, answers, peer)
+        else:
+            _send(sock, answers, peer)
+
+    def _carry_out(self, method: str, path: str, body: bytes, sender: IPAddress) -> tuple[int, bytes]:
+        return self.answer_http(method, path, body, sender)  # which may have been replaced after the start
 
     def _bind(self) -> socket.socket:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock = socket.socket(family_of(self._own_address), socket.SOCK_DGRAM)
         self._sockets.append(sock)
         sock.setblocking(False)
-        sock.bind((str(_LOOPBACK), 0))
+        sock.bind((str(self._own_address), 0))
         return sock
 
     async def _serve(self, sock: socket.socket, answer: Callable[[bytes, IPAddress], list[bytes]]) -> None:
         while True:
-            await anyio.wait_readable(sock)
-            try:
-                data, sender = sock.recvfrom(_DATAGRAM)
-                for reply in answer(data, ip_address(sender[0])):
-                    sock.sendto(reply, sender)
-            except (BlockingIOError, ConnectionRefusedError):
-                continue  # an asker that has gone away
+            data, peer = await _received(sock)
+            _send(sock, answer(data, parse_address(peer)), peer)
 
     async def _expire(self) -> None:
         while True:
             await anyio.sleep(_TICK)
             self.table.expire(clock.now())
+            self._igd.pinholes.expire(clock.now())
+
+
+async def _received(sock: socket.socket) -> tuple[bytes, tuple[str, int]]:
+    while True:
+        await anyio.wait_readable(sock)
+        with suppress(BlockingIOError, ConnectionRefusedError):
+            data, peer = sock.recvfrom(_DATAGRAM)
+            return data, peer
+
+
+def _send(sock: socket.socket, datagrams: list[bytes], peer: tuple[str, int]) -> None:
+    with suppress(BlockingIOError, ConnectionRefusedError):  # an asker that has gone away
+        for datagram in datagrams:
+            sock.sendto(datagram, peer)
+
+
+async def _send_later(delay: float, sock: socket.socket, datagrams: list[bytes], peer: tuple[str, int]) -> None:
+    await anyio.sleep(delay)
+    _send(sock, datagrams, peer)

@@ -26,7 +26,7 @@ class Denied(Exception):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One mapping. `nonce` is PCP's, empty for the other protocols; `ends` is infinity for one without end."""
+    """One mapping. `nonce` is PCP's, `remote_host` UPnP's, else empty; `ends` is infinity for one without end."""
 
     protocol: Protocol
     internal: Endpoint
@@ -37,6 +37,7 @@ class Entry:
     count: int = 1
     filters: list[Filter] = field(default_factory=list[Filter])
     forwards: tuple[Forward, ...] = ()
+    remote_host: str = ""
 
     def covers(self, external_port: int) -> bool:
         """Whether an external port is one of its ports."""
@@ -85,24 +86,38 @@ class MappingTable:
         return entry
 
     def add(
-        self, protocol: Protocol, internal: Endpoint, port: int, ends: float, nonce: bytes = b"", description: str = ""
+        self,
+        protocol: Protocol,
+        internal: Endpoint,
+        port: int,
+        ends: float,
+        *,
+        description: str = "",
+        remote_host: str = "",
+        overwrite: bool = False,
     ) -> Entry:
-        """Make the mapping at exactly `port` (0: any), or change the one that the same host has there, as UPnP does.
+        """Make the mapping at exactly `port` (0: any), or change the one that is there already, as UPnP does.
 
-        Raises Denied when the port is taken.
+        Raises Denied when the port is taken, also by a mapping for another remote host or to another internal one,
+        unless `overwrite` replaces these.
         """
         entry = self.at(protocol, port)
-        if entry is not None:
-            if entry.internal.address != internal.address:
-                raise Denied(conflict=True)
-            entry.internal, entry.ends, entry.description = internal, ends, description
-            return entry
-        return self._open(protocol, internal, port, ends, nonce, description)
+        if entry is None:
+            entry = self._open(protocol, internal, port, ends, b"", description)
+        elif not overwrite and (entry.internal.address, entry.remote_host) != (internal.address, remote_host):
+            raise Denied(conflict=True)
+        entry.internal, entry.ends, entry.description, entry.remote_host = internal, ends, description, remote_host
+        return entry
+
+    def mute(self, entry: Entry) -> None:
+        """Forward nothing more, but keep the mapping and say that it is there (quirk 72a)."""
+        for forward in entry.forwards:
+            forward.close()
+        entry.forwards = ()
 
     def remove(self, entry: Entry) -> None:
         """End the mapping now."""
-        for forward in entry.forwards:
-            forward.close()
+        self.mute(entry)
         self._entries.remove(entry)
 
     def expire(self, now: float) -> None:

@@ -24,7 +24,7 @@ from portmapper import (
     RequestRefused,
     open_mapping,
 )
-from portmapper.testing import PcpSwitches, SimulatedGateway
+from portmapper.testing import IgdSwitches, PcpSwitches, SimulatedGateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
@@ -140,8 +140,8 @@ async def test_an_exact_port_is_granted_or_nothing_is_left(backend: str, honoure
 @pytest.mark.parametrize("permanent_only", [False, True])
 async def test_upnp_versions_and_devices_without_leases(version: int, permanent_only: bool) -> None:
     """UP-77: 725 is answered with a mapping without end, which is removed on the way out all the same."""
-    switches = {**ONLY["upnp"], "permanent_only": permanent_only}
-    async with SimulatedGateway(**switches, igd_version=version) as simulated:
+    switches = IgdSwitches(version=version, permanent_only=permanent_only)
+    async with SimulatedGateway(**ONLY["upnp"], igd=switches) as simulated:
         async with open_mapping(4001, gateway=simulated.gateway) as mapping:
             assert mapping.lease.permanent is permanent_only
             assert len(list(simulated.table)) == 1
