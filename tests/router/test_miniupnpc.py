@@ -18,7 +18,7 @@ CHOICE = ("--backend", "miniupnpc")
 @pytest.fixture(autouse=True, scope="module")
 def _installed() -> None:
     """Skip where the plug-in could not be installed, except in CI, where it must be."""
-    if importlib.util.find_spec("portmapper_miniupnpc") is None:
+    if any(importlib.util.find_spec(name) is None for name in ("portmapper_miniupnpc", "miniupnpc")):
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("portmapper-miniupnpc is not installed")
 
 
