@@ -40,8 +40,8 @@ class SimulatedGateway:
     `answer_datagram`, `answer_search` or `answer_http` for a gateway that lies, repeats itself or says nothing.
     External ports are on `external_address`, so a port that a server of this host has bound cannot be granted.
 
-    It has `address`, or ::1 if `ipv6`, where it speaks UPnP alone and opens pinholes. With `hears_group` it answers
-    searches to the group 239.255.255.250 (ff02::c) as well, from whatever program of this host.
+    It has `address`, to which this host is 127.0.0.1. With `ipv6` both are ::1; it speaks UPnP alone there and opens
+    pinholes. With `hears_group` searches to the group 239.255.255.250 come to it too, of whatever program of this host.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class SimulatedGateway:
         ipv6: bool = False,
         hears_group: bool = False,
     ) -> None:
-        if ipv6 and (pcp or natpmp):
-            raise ValueError("by IPv6 the simulated gateway speaks UPnP only: pcp=False, natpmp=False")
+        if ipv6 and (pcp or natpmp or hears_group):
+            raise ValueError("by IPv6 the simulated gateway speaks unicast UPnP only: pcp=False, natpmp=False")
         self._switches = (pcp, natpmp, upnp)
         self._igd_switches = igd
         self._pcp_switches = pcp_switches
@@ -156,15 +156,16 @@ class SimulatedGateway:
         boot_id: int | None = None,
         next_boot_id: int | None = None,
         nt: str = "",
-        address: IPAddress | None = None,
+        address: IPv4Address | None = None,
     ) -> None:
-        """Send an SSDP notification to the group, which does not leave this host.
+        """Send an SSDP notification to the IPv4 group, which does not leave this host.
 
         It comes from `address`, by default the gateway's, and is about `nt`, by default the gateway device; `boot_id`
         is by default the current one.
         """
         data = self._igd.notification(kind, nt, boot_id=boot_id, next_boot_id=next_boot_id)
-        group.send(data, address or self._own_address)
+        own = self._own_address if isinstance(self._own_address, IPv4Address) else _LOOPBACK
+        group.send(data, address or own)
 
     def send_update(self, entry: Entry, *, result: int = 0) -> None:
         """Tell the host unasked what a mapping is now: PCP's Mapping Update, to its port 5350."""
@@ -223,7 +224,7 @@ class SimulatedGateway:
     def _serve_ssdp(self, asked: socket.socket) -> None:
         answering = self._bind() if self._igd_switches.other_source_port else asked
         self._tasks.start_soon(self._serve_searches, asked, answering)
-        if self._hears_group:
+        if self._hears_group and isinstance(self._own_address, IPv4Address):
             member = group.listen(self._own_address)
             self._sockets.append(member)
             self._tasks.start_soon(self._serve_searches, member, answering)

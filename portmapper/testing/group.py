@@ -1,57 +1,33 @@
-"""The SSDP group on the loopback interface: nothing leaves this host."""
+"""The SSDP group on the loopback interface: nothing leaves this host. IPv4 only, as multicast routes there are."""
 
 import socket
-import sys
 from ipaddress import IPv4Address
 
 from portmapper import limits
-from portmapper.model import IPAddress
-from portmapper.net.datagram import family_of
-
-_GROUP_6 = "ff02::c"  # UDA 2.0 annex A
 
 
-def send(data: bytes, source: IPAddress) -> None:
+def send(data: bytes, source: IPv4Address) -> None:
     """Send one datagram from `source`, a loopback address, to the group."""
-    with socket.socket(family_of(source), socket.SOCK_DGRAM) as sock:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.bind((str(source), 0))
-        if isinstance(source, IPv4Address):
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, source.packed)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
-            sock.sendto(data, (limits.SSDP_GROUP, limits.SSDP_PORT))
-        else:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, _loopback())
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 0)
-            sock.sendto(data, (_GROUP_6, limits.SSDP_PORT, 0, _loopback()))
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, source.packed)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
+        sock.sendto(data, (limits.SSDP_GROUP, limits.SSDP_PORT))
 
 
-def listen(like: IPAddress) -> socket.socket:
-    """Return a socket that hears what is sent to the group of the family of `like` on the loopback interface."""
-    sock = socket.socket(family_of(like), socket.SOCK_DGRAM)
+def listen(member: IPv4Address) -> socket.socket:
+    """Return a socket that hears what is sent to the group on the interface of `member`."""
+    group = IPv4Address(limits.SSDP_GROUP)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "SO_REUSEPORT"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        _join(sock, like)
+        sock.bind((str(group), limits.SSDP_PORT))
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group.packed + member.packed)
     except OSError:
         sock.close()
         raise
     return sock
-
-
-def _join(sock: socket.socket, like: IPAddress) -> None:
-    if isinstance(like, IPv4Address):
-        group = IPv4Address(limits.SSDP_GROUP)
-        sock.bind((str(group), limits.SSDP_PORT))
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group.packed + like.packed)
-    else:
-        sock.bind((_GROUP_6, limits.SSDP_PORT, 0, _loopback()))
-        packed = socket.inet_pton(socket.AF_INET6, _GROUP_6)
-        membership = packed + _loopback().to_bytes(4, sys.byteorder)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
-
-
-def _loopback() -> int:
-    return socket.if_nametoindex("lo")
