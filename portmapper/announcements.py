@@ -1,4 +1,4 @@
-"""Hear a gateway announce that it restarted or changed (RFC 6886 section 3.2.1, RFC 6887 section 14).
+"""Hear a gateway announce that it restarted or changed (RFC 6886 3.2.1, RFC 6887 14, UPnP Device Architecture 2.0 1.2).
 
 What comes unasked can be forged by anybody on the network, so nothing in it is believed: it makes us ask the gateway,
 and the answer decides.
@@ -16,6 +16,7 @@ from portmapper.model import Gateway, IPAddress
 from portmapper.natpmp import wire as natpmp
 from portmapper.net.multicast import GroupSocket, UnicastListener
 from portmapper.pcp import wire as pcp
+from portmapper.upnp.boot import BootWatch
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,20 @@ async def listen(gateway: Gateway, ask: Callable[[], Awaitable[None]]) -> None:
     except GatewayUnreachable as problem:
         # Another program holds the port for itself, say. Renewals find a loss too, only later.
         _log.info("announcements of %s cannot be heard: %s", gateway, problem)
+
+
+async def listen_for_restarts(gateway: Gateway, ask: Callable[[], Awaitable[None]]) -> None:
+    """Call `ask` when the UPnP device of `gateway` says that it has started, at most once a second, until cancelled."""
+    watch = BootWatch()
+    try:
+        with GroupSocket(_ssdp_group(gateway.address), limits.SSDP_PORT, gateway) as group:
+            while True:
+                data, sender, _ = await group.receive()
+                if sender.packed == gateway.address.packed and watch.observe(data):
+                    await ask()
+                    await anyio.sleep(limits.CHECK_GAP)
+    except GatewayUnreachable as problem:
+        _log.info("the UPnP device at %s cannot be heard: %s", gateway, problem)
 
 
 async def listen_for_updates(gateway: Gateway, notice: Callable[[bytes], None]) -> None:
@@ -68,6 +83,11 @@ def is_announcement(data: bytes) -> bool:
         return isinstance(pcp.decode_response(data), pcp.AnnounceResponse | pcp.MapResponse)
     except ProtocolError:
         return False
+
+
+def _ssdp_group(address: IPAddress) -> IPAddress:
+    v4 = isinstance(address, IPv4Address)
+    return IPv4Address(limits.SSDP_GROUP) if v4 else IPv6Address(limits.SSDP_GROUP_6)
 
 
 def _group(address: IPAddress) -> IPAddress:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from portmapper.errors import RemoteError, UnsupportedRequest
-from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest, Protocol
+from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, ListedMapping, MappingRequest, Protocol
 
 
 def _nobody_to_tell() -> None:
@@ -21,7 +21,8 @@ class BackendOptions:
     repeated as slowly as the protocol recommends. `key` is a secret of this host, at least 16 bytes, stable as
     long as mappings are to be recognised: PCP derives its nonces from it. `state_lost` is for the backend to call, at
     any time, when an answer shows that the gateway has forgotten its mappings; it returns at once. `memory` is shared
-    by all backends that are opened on a gateway in turn: each may keep something under its own name.
+    by all backends that are opened on a gateway in turn: each may keep something under its own name. `permanent` is
+    whether a mapping without end may be made on a gateway that knows no other.
     """
 
     timeout: float
@@ -29,6 +30,7 @@ class BackendOptions:
     state_lost: Callable[[], None] = _nobody_to_tell
     patient: bool = False
     memory: dict[str, Any] = field(default_factory=dict[str, Any])
+    permanent: bool = True
 
 
 class Backend(ABC):
@@ -90,6 +92,10 @@ class Backend(ABC):
     async def unmap_all(self, protocol: Protocol) -> None:
         """Remove all mappings of a protocol that this host has, whichever program made them."""
         raise UnsupportedRequest(f"{self.title} cannot remove all {protocol} mappings of a host at once")
+
+    async def list_mappings(self) -> tuple[ListedMapping, ...]:
+        """Return every mapping that the gateway has, anybody's; `own` is for the mapper to fill in."""
+        raise UnsupportedRequest(f"{self.title} cannot list mappings")
 
     def is_update(self, lease: Lease, data: bytes) -> bool:  # noqa: ARG002 - for those who have such datagrams
         """Whether a datagram that came unasked from the gateway says that `lease` is not what it was."""

@@ -105,6 +105,13 @@ class PortUnavailable(RequestRefused):
         self.granted = granted
 
 
+class MappingGone(RequestRefused):
+    """The gateway has the mapping no more: its external port leads to somebody else now."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code=0, name="MAPPING_GONE")
+
+
 class NoService(RemoteError):
     """Every backend failed. ``reasons`` holds each one's own error by backend name, in the order of trying."""
 

@@ -99,9 +99,9 @@ class Keeper:
         """Whether a lease that is held came from `backend`."""
         return any(holding.backend is backend for holding in self._mappings)
 
-    async def refresh(self, holding: Holding) -> None:
-        """Renew the lease now. Raises PortMapperError; a lease that is held then stands."""
-        await self._engine.refresh(holding)
+    async def refresh(self, holding: Holding, *, hard: bool = False) -> None:
+        """Renew the lease now, or make it anew. Raises PortMapperError; a lease that is held then mostly stands."""
+        await (self._engine.replace(holding) if hard else self._engine.refresh(holding))
 
     async def restrict(self, holding: Holding, remote: tuple[RemoteFilter, ...]) -> None:
         """Renew with other filters. Raises PortMapperError; what the gateway had then stands."""

@@ -11,6 +11,7 @@ ALL_HOSTS = "224.0.0.1"
 ALL_NODES = "ff02::1"
 SSDP_PORT = 1900  # UPnP Device Architecture 2.0, clause 1
 SSDP_GROUP = "239.255.255.250"
+SSDP_GROUP_6 = "ff02::c"  # UDA 2.0 annex A: link-local scope, where the gateway is
 SSDP_TTL = 2  # UDA 2.0 clause 1: default 2
 
 # --- Datagrams --------------------------------------------------------------------------------------------------------
@@ -50,17 +51,30 @@ SOAP_BODY = 64 * 1024
 URL_LENGTH = 1024
 XML_DEPTH = 64  # deep nesting costs gigabytes in a tree (CVE-2015-6031, CVE-2021-28302 for the family)
 XML_ELEMENTS = 4096
+SERVICES = 8  # port mapping services looked at in one description: each may cost us two questions
 DESCRIPTION_FETCHES = 4  # LOCATIONs tried in one search: many forged ones must not make us hammer a victim
+ANSWERS_PER_HOST = 4  # of a host that is not the gateway
+OTHER_DEVICES = 1.25  # a device that is not the default gateway has to wait so long: MX, and a quarter for the way
 SEARCH_ANSWERS = 32  # answers looked at in one search (CVE-2024-52917: one allocation per answer until out of memory)
+SOAP_GAP = 0.2  # some devices drop a request that follows the one before at once
+STATUS = 1.0  # for what a device may say about a connection; it has to be good without
+READ_BACK_SLACK = 5  # a lease that was just granted may have lost so much of its time when it is read back
+LISTING = 10.0  # one list of all mappings
+CHECKED_LEASES = 8  # looked up when a device says that it restarted: one that is missing will do
+DEVICES_HEARD = 32  # devices of one gateway whose restarts are told apart: a forger could name any number
+MAKES = 16  # makes of device whose habits are remembered
 UPNP_PORT_TRIES = 8  # external ports tried on 718 ConflictInMappingEntry
 SSDP_ID = 2**31 - 1  # UDA 2.0 clause 1.2.2: BOOTID, NEXTBOOTID and CONFIGID have 31 bits
-LISTED_MAPPINGS = 256  # entries read of one list: SOAP_BODY has no room for more in the standard's form
+LISTED_MAPPINGS = 256  # entries read of one answer: SOAP_BODY has no room for more in the standard's form
+LISTED_ALL = 1024  # entries read of one device by their number: an endless list has to end
 
 # --- Lifetimes --------------------------------------------------------------------------------------------------------
 DEFAULT_LIFETIME = 7200  # RFC 6886 section 3.3 recommends it
 MAX_LIFETIME = 2**32 - 1  # 32 bits on the wire of all three protocols
 SCHEDULED_LIFETIME = 86400  # RFC 6887 section 15: behave as with 24 h when a gateway grants more
 UPNP_LIFETIME = 604800  # WANIPConnection:2 section 2.3.16: 1..604800
+PINHOLE_LIFETIME = 86400  # WANIPv6FirewallControl:1 section 2.4.8: 1..86400
+PERMANENT_SPAN = 120.0  # a lease without end is renewed as one of the lifetime asked for, but not more often than this
 MIN_RENEWAL_GAP = 4.0  # RFC 6887 section 11.2.1: renewals are not less than 4 s apart
 REMOTE_FILTERS = 32  # 24 bytes each in a message of at most 1100 (RFC 6887 sections 7 and 13.3)
 PROBE_LIFETIME = 120  # the mapping that tells PCP's external address (RFC 6887 section 11.6); removed at once
@@ -84,4 +98,5 @@ EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go f
 ROUTE_BYTES = 1024 * 1024  # full BGP tables exist on hosts; the default route is near the top
 STATE_KEY = 32  # bytes of the secret from which PCP nonces are derived
 DESCRIPTION_TEXT = 64  # characters of a mapping's description sent to a router
+SHORT_DESCRIPTION = 11  # the same for a device that found it too long (605 StringArgumentTooLong)
 SHOWN_TEXT = 120  # characters of router-supplied text shown to a person

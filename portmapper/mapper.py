@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits, registry, state
-from portmapper.announcements import listen, listen_for_updates
+from portmapper.announcements import listen, listen_for_restarts, listen_for_updates
 from portmapper.asking import ask
 from portmapper.backend import Backend, BackendOptions, check_offered
 from portmapper.errors import (
@@ -27,7 +27,7 @@ from portmapper.gateway.detect import locate
 from portmapper.holding import Grant
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
-from portmapper.model import Endpoint, Gateway, IPAddress, MappingRequest, Protocol, RemoteFilter
+from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
 from portmapper.net import clock
 from portmapper.net.tasks import end_tasks
 from portmapper.refusals import Refusals
@@ -41,9 +41,10 @@ class PortMapper:
     """Maps ports on one gateway, as an async context manager; everything is released on the way out.
 
     `gateway` is a Gateway or its address, by default that of the default route. `backends` are names in the order of
-    trying, by default all. `key` is a secret of 16 bytes or more: with the same one, a later run recognises the
-    mappings of this one; by default it is random. `allow_third_party` permits mappings for other hosts, which belongs
-    only into networks where every host is trusted (RFC 6887 section 13.1).
+    trying, by default the built-in ones. `key` is a secret of 16 bytes or more: with the same one, a later run
+    recognises the mappings of this one; by default it is random. `allow_third_party` permits mappings for other hosts,
+    which belongs only into networks where every host is trusted (RFC 6887 section 13.1). Without `allow_permanent` a
+    router that knows only mappings without end, which stay when this program is killed, is not asked for one.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class PortMapper:
         backends: Sequence[str] | None = None,
         key: bytes | None = None,
         allow_third_party: bool = False,
+        allow_permanent: bool = True,
     ) -> None:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
@@ -61,6 +63,7 @@ class PortMapper:
         self._locate = partial(locate, gateway)
         self._gateway = None if gateway is None else self._locate()
         self._allow_third_party = allow_third_party
+        self._allow_permanent = allow_permanent
         self._refusals = Refusals()
         self._keeper = Keeper(self._obtain_again, self._refusals)
         self._tasks: TaskGroup | None = None
@@ -75,6 +78,7 @@ class PortMapper:
         self._keeper.start(self._tasks)
         self._tasks.start_soon(listen, self._gateway, self._keeper.check)
         self._tasks.start_soon(listen_for_updates, self._gateway, self._keeper.take_notice)
+        self._tasks.start_soon(listen_for_restarts, self._gateway, self._keeper.check)
         return self
 
     async def __aexit__(
@@ -227,6 +231,23 @@ class PortMapper:
                     selection.reject(backend, reason)
             raise selection.failure()
 
+    async def list_mappings(self) -> tuple[ListedMapping, ...]:
+        """Return every mapping on the gateway, whoever made it; `own` marks those of this host. Only UPnP has that.
+
+        Raises NoService with each backend's reason.
+        """
+        self._running()
+        async with self._select() as selection:
+            while (backend := await selection.next()) is not None:
+                try:
+                    found = await backend.list_mappings()
+                except PortMapperError as reason:
+                    selection.reject(backend, reason)
+                else:
+                    own = str(self.gateway.source)
+                    return tuple(replace(one, own=one.internal_client == own) for one in found)
+            raise selection.failure()
+
     def _permitted(self, request: MappingRequest) -> MappingRequest:
         if request.internal_address is None:
             return request
@@ -316,6 +337,7 @@ class PortMapper:
             state_lost=self._state_lost,
             patient=patient,
             memory=self._memory,
+            permanent=self._allow_permanent,
         )
         return Selection(self._candidates, self.gateway, options)
 

@@ -22,7 +22,7 @@ from portmapper.request import parse_remote
 class Owner(Interface):
     """What a mapping needs of the mapper that keeps it."""
 
-    async def refresh(self, holding: Holding) -> None:
+    async def refresh(self, holding: Holding, *, hard: bool) -> None:
         """Renew the lease now."""
         ...
 
@@ -104,9 +104,13 @@ class Mapping:
         """What the external address says about being reached from the Internet."""
         return reachability(self.external.address if self.external else None)
 
-    async def refresh(self) -> None:
-        """Renew now. Raises MapperClosed after the end, else the gateway's answer; a lease that is held then stands."""
-        await self._owner.refresh(self._holding)
+    async def refresh(self, *, hard: bool = False) -> None:
+        """Renew now. Raises MapperClosed after the end, else the gateway's answer; a lease that is held then stands.
+
+        With `hard` the mapping is taken back first and made again, for a router that says it has the mapping and lets
+        nothing in. It may come to another external port, and when it is refused now it is lost.
+        """
+        await self._owner.refresh(self._holding, hard=hard)
 
     async def restrict(self, *remote: RemoteFilter | str) -> None:
         """Let only these remote peers in from now on; as `remote` of PortMapper.map, nothing for everybody.

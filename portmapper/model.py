@@ -18,6 +18,7 @@ __all__ = [
     "Gateway",
     "IPAddress",
     "Lease",
+    "ListedMapping",
     "Lost",
     "Mapped",
     "MappingRequest",
@@ -32,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """A router to ask, and the address of this host that faces it.
+    """A router to ask, and the address of this host that faces it; `network` is that of the link, if it is known.
 
     The ports differ from the standard ones only for simulated gateways.
     """
@@ -40,6 +41,7 @@ class Gateway:
     address: IPAddress
     source: IPAddress
     interface: str | None = None
+    network: IPv4Network | None = None
     port: int = limits.SERVER_PORT
     ssdp_port: int = limits.SSDP_PORT
 
@@ -67,6 +69,25 @@ class Lease:
     def permanent(self) -> bool:
         """Whether the gateway will never end this by itself."""
         return self.lifetime == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedMapping:
+    """One mapping that the gateway has, anybody's, as it told.
+
+    `remote_host` "" is any; `internal_client` is an address, or a host name; `lifetime` is what is left in seconds, 0
+    for no end. `own` is whether it leads to this host. The texts are somebody else's: they may hold anything.
+    """
+
+    remote_host: str
+    external_port: int
+    protocol: Protocol
+    internal_port: int
+    internal_client: str
+    enabled: bool
+    description: str
+    lifetime: int
+    own: bool = False
 
 
 class MappingState(StrEnum):

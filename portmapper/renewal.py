@@ -12,6 +12,7 @@ from portmapper.asking import check_port
 from portmapper.errors import (
     GatewayTimeout,
     MapperClosed,
+    MappingGone,
     NoService,
     PortMapperError,
     PortUnavailable,
@@ -46,11 +47,14 @@ class RenewalEngine:
 
     def hold(self, holding: Holding, granted: float) -> None:
         """Renew `holding`'s lease from now on; it began at `granted`."""
-        lifetime = inf if holding.lease.permanent else holding.lease.lifetime
+        lease = holding.lease
+        lifetime = inf if lease.permanent else lease.lifetime
         holding.ends = granted + lifetime
         self._lost.pop(holding, None)
         self._held.setdefault(holding)
-        self._schedule.add(holding, granted, lifetime)
+        # A lease without end does not outlive a restart of the gateway: it is made again as often as one with an end.
+        span = max(lease.request.lifetime, limits.PERMANENT_SPAN) if lease.permanent else inf
+        self._schedule.add(holding, granted, lifetime, span=span)
         self._rescheduled.set()
 
     def forget(self, holding: Holding) -> None:
@@ -147,6 +151,15 @@ class RenewalEngine:
         if failure is not None:
             raise failure
 
+    async def replace(self, holding: Holding) -> None:
+        """Take the lease back and get it again, now. Raises PortMapperError; the mapping may be lost then."""
+        async with holding.turn:
+            _check_wanted(holding)
+            if not holding.lost:
+                await _take_back(holding)
+                self._lose(holding)
+        await self.refresh(holding)
+
     async def heal_twins(self, holding: Holding) -> None:
         """Renew the twins of a mapping that was released."""
         await self._heal(self._with_twins(holding)[1:])
@@ -219,8 +232,10 @@ class RenewalEngine:
         holding.fail(problem)
         if holding.lost:
             self._schedule.retry(holding, now, _patience(problem, holding.failures))
-        elif isinstance(problem, PortUnavailable) or (holding.doubted and isinstance(problem, RequestRefused)):
-            self._lose(holding)  # it was moved and has been released there, or was forgotten and is not made again
+        elif isinstance(problem, PortUnavailable | MappingGone):
+            self._lose(holding)  # it was moved and has been released there, or somebody else has the port now
+        elif holding.doubted and isinstance(problem, RequestRefused):
+            self._lose(holding)  # it was forgotten and is not made again
         elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
             self._refusals.note(holding.backend.name, holding.again(holding.request), problem, now)
             self._schedule.defer(holding, now + problem.retry_after)
@@ -240,6 +255,14 @@ class RenewalEngine:
         with anyio.move_on_after(max(left, 0.0)):
             await self._rescheduled.wait()
         self._rescheduled = anyio.Event()
+
+
+async def _take_back(holding: Holding) -> None:
+    with anyio.move_on_after(limits.RELEASE):
+        await holding.backend.unmap(holding.lease)
+        holding.problem = PortMapperError("it was taken back to be made anew")
+        return
+    raise GatewayTimeout(f"the gateway did not take it back within {limits.RELEASE:g} s", seconds=limits.RELEASE)
 
 
 def _check_wanted(holding: Holding) -> None:

@@ -1,10 +1,10 @@
 """When to renew which lease. No I/O: the time and the dice are arguments."""
 
 import heapq
-import math
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from math import inf, nextafter
 
 from portmapper import limits
 
@@ -29,23 +29,23 @@ class Expire:
 Due = Renew | Expire
 
 
-def renewal_times(lifetime: float, jitter: Jitter) -> Iterator[float]:
+def renewal_times(lifetime: float, jitter: Jitter, span: float = inf) -> Iterator[float]:
     """Yield the seconds after the grant at which to try to renew (RFC 6887 section 11.2.1).
 
     The k-th attempt falls into 1 - 2**-k .. 1 - 2**-k + 2**-(k+2) of the lifetime; RFC 6886's "halfway" is the first.
     Where that would be less than 4 s after the one before, it goes on every 4 s to the end. A lease of more than 24 h
-    (section 15), and one without end, is treated as one of 24 h after the other.
+    (section 15), and one without end, is treated as one of 24 h, or of `span` seconds, after the other.
     """
     start = 0.0
     while start < lifetime:
-        span = min(lifetime - start, limits.SCHEDULED_LIFETIME)
-        for offset in _one_series(span, jitter):
+        length = min(lifetime - start, span, limits.SCHEDULED_LIFETIME)
+        for offset in _one_series(length, jitter):
             yield start + offset
-        start += span
+        start += length
 
 
 def _one_series(lifetime: float, jitter: Jitter) -> Iterator[float]:
-    last = float("-inf")
+    last = -inf
     for k in count(1):
         offset = lifetime * (1 - 2**-k + jitter() * 2 ** -(k + 2))
         offset = max(offset, last + limits.MIN_RENEWAL_GAP)
@@ -61,8 +61,8 @@ class _Plan:
 
     start: float
     times: Iterator[float]
-    series: float = float("-inf")
-    extra: float = float("inf")
+    series: float = -inf
+    extra: float = inf
     ticket: int = -1  # of the heap entry that counts for the next attempt; older ones are stale
 
     @property
@@ -73,7 +73,7 @@ class _Plan:
     def leave_out(self, until: float) -> None:
         """Go on with the first attempt of the series that is not before `until`."""
         while self.series < until:
-            self.series = self.start + next(self.times, float("inf"))
+            self.series = self.start + next(self.times, inf)
 
 
 class RenewalSchedule:
@@ -92,13 +92,13 @@ class RenewalSchedule:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def add(self, key: Hashable, now: float, lifetime: float) -> None:
+    def add(self, key: Hashable, now: float, lifetime: float, span: float = inf) -> None:
         """Schedule renewals and the end of a lease of `lifetime` seconds that began `now`; replaces an older one.
 
-        A lifetime of infinity is a lease without end.
+        A lifetime of infinity is a lease without end, renewed as if each had `span` seconds.
         """
-        plan = self._begin(key, now, renewal_times(lifetime, self._jitter))
-        if lifetime != float("inf"):
+        plan = self._begin(key, now, renewal_times(lifetime, self._jitter, span))
+        if lifetime != inf:
             self._push(now + lifetime, Expire(key), plan)
 
     def retry(self, key: Hashable, now: float, delay: float) -> None:
@@ -148,13 +148,13 @@ class RenewalSchedule:
 
     def _go_on(self, action: Renew, plan: _Plan, now: float) -> None:
         # An attempt that was asked for may lie close before one of the series, which then has to wait.
-        plan.extra = float("inf")
-        plan.leave_out(math.nextafter(now, math.inf))
+        plan.extra = inf
+        plan.leave_out(nextafter(now, inf))
         plan.series = max(plan.series, now + limits.MIN_RENEWAL_GAP)
         self._push_next(action.key, plan)
 
     def _push_next(self, key: Hashable, plan: _Plan) -> None:
-        plan.ticket = -1 if plan.next == float("inf") else self._push(plan.next, Renew(key), plan)
+        plan.ticket = -1 if plan.next == inf else self._push(plan.next, Renew(key), plan)
 
     def _push(self, when: float, action: Due, plan: _Plan) -> int:
         # Each plan has two entries that count; a caller that refreshes all the time must not grow the heap.

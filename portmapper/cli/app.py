@@ -46,8 +46,11 @@ def app() -> None:
 @click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/PROTOCOL]...")
 @click.option("--lifetime", type=int, default=limits.DEFAULT_LIFETIME, show_default=True, help="Seconds to ask for.")
 @click.option("--exact", is_flag=True, help="EXTERNAL or nothing: no other external port will do.")
-@click.option("--remote", multiple=True, metavar="ADDRESS[/PREFIX]", help="Let only these peers in (PCP); repeatable.")
+@click.option("--remote", multiple=True, metavar="ADDRESS[/PREFIX]", help="Let only these peers in; repeatable.")
 @click.option("--third-party", metavar="ADDRESS", help="Map to another host, in a network where all are trusted.")
+@click.option(
+    "--no-permanent", is_flag=True, help="Rather nothing than a mapping without end, if the router has no other."
+)
 @click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
 @with_settings
 def map_command(
@@ -57,6 +60,7 @@ def map_command(
     exact: bool,
     remote: tuple[str, ...],
     third_party: str | None,
+    no_permanent: bool,
     once: bool,
     **options: Any,
 ) -> int:
@@ -71,7 +75,7 @@ def map_command(
     host = None if third_party is None else parse_host(third_party)
     shared = {"lifetime": lifetime, "exact": exact, "remote": parse_remote(remote), "internal_address": host}
     requests = [parse_port(text, **shared) for text in ports]
-    settings = settings_of(options, allow_third_party=host is not None)
+    settings = settings_of(options, allow_third_party=host is not None, allow_permanent=not no_permanent)
     return _run(partial(_map_once if once else _map_and_hold, requests, settings))
 
 
@@ -84,6 +88,13 @@ def unmap_command(ports: tuple[str, ...], third_party: str | None, **options: An
     host = None if third_party is None else parse_host(third_party)
     requests = [parse_port(text, internal_address=host) for text in ports]
     return _run(partial(_unmap, requests, settings_of(options, allow_third_party=host is not None)))
+
+
+@app.command("list")
+@with_settings
+def list_command(**options: Any) -> int:
+    """Print every mapping that the gateway has, whoever made it (UPnP)."""
+    return _run(partial(_list, settings_of(options)))
 
 
 @app.command("address")
@@ -132,6 +143,13 @@ async def _unmap(requests: Sequence[MappingRequest], settings: Settings, tasks: 
         for request in requests:
             removed = await mapper.unmap_request(request)
             settings.output.unmapped(request, removed, mapper.gateway)
+
+
+async def _list(settings: Settings, tasks: TaskGroup) -> None:
+    async with settings.open_mapper(tasks) as mapper:
+        async with progress(f"Asking {mapper.gateway} ..."):
+            listed = await mapper.list_mappings()
+        settings.output.listed(listed, mapper.gateway)
 
 
 async def _address(settings: Settings, tasks: TaskGroup) -> None:

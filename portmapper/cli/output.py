@@ -20,6 +20,7 @@ from portmapper.model import (
     Gateway,
     IPAddress,
     Lease,
+    ListedMapping,
     Lost,
     Mapped,
     MappingRequest,
@@ -27,6 +28,7 @@ from portmapper.model import (
     reachability,
 )
 from portmapper.net.tasks import end_tasks
+from portmapper.text import safe_text
 
 Json = dict[str, Any]
 
@@ -58,6 +60,15 @@ class Output:
         facts = {"address": str(gateway), "source": str(gateway.source), "interface": gateway.interface}
         through = f" through {gateway.interface}" if gateway.interface else ""
         self._write({"event": "gateway", **facts}, [f"{gateway}{through}, from {gateway.source}"])
+
+    def listed(self, mappings: Iterable[ListedMapping], gateway: Gateway) -> None:
+        """Tell all mappings of a gateway, one a line."""
+        found = list(mappings)
+        if self._as_json:
+            for one in found:
+                self._write({"event": "listed", **_listed_json(one), "gateway": str(gateway)}, [])
+        else:
+            self._print("\n".join(map(_listed_line, found)) or f"the gateway {gateway} has no mappings")
 
     def unmapped(self, request: MappingRequest, backends: Iterable[str], gateway: Gateway) -> None:
         """Tell which backends removed a mapping."""
@@ -155,6 +166,31 @@ def _lease_json(lease: Lease) -> Json:
 
 def _endpoint_json(endpoint: Endpoint) -> Json:
     return {"address": _text(endpoint.address), "port": endpoint.port}
+
+
+def _listed_json(one: ListedMapping) -> Json:
+    return {
+        "protocol": one.protocol,
+        "external": {"port": one.external_port},
+        "internal": {"address": one.internal_client, "port": one.internal_port},
+        "remote": one.remote_host or None,
+        "enabled": one.enabled,
+        "description": one.description,
+        "lifetime": one.lifetime,
+        "own": one.own,
+    }
+
+
+def _listed_line(one: ListedMapping) -> str:
+    remote = f" for {safe_text(one.remote_host)} only" if one.remote_host else ""
+    notes = [
+        "this host" if one.own else "",
+        "without end" if one.lifetime == 0 else f"{one.lifetime} s left",
+        "" if one.enabled else "switched off",
+        safe_text(one.description),
+    ]
+    to = f"{safe_text(one.internal_client)}:{one.internal_port}"
+    return f"{one.external_port}/{one.protocol} to {to}{remote} ({', '.join(filter(None, notes))})"
 
 
 def _text(address: IPAddress | None) -> str | None:

@@ -30,6 +30,7 @@ class Settings:
     simulate: bool
     output: Output
     allow_third_party: bool = False
+    allow_permanent: bool = True
 
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
@@ -51,7 +52,13 @@ class Settings:
             stop.set()
 
     def _mapper(self, gateway: Gateway | None, key: bytes | None) -> PortMapper:
-        return PortMapper(gateway=gateway, backends=self.backends, key=key, allow_third_party=self.allow_third_party)
+        return PortMapper(
+            gateway=gateway,
+            backends=self.backends,
+            key=key,
+            allow_third_party=self.allow_third_party,
+            allow_permanent=self.allow_permanent,
+        )
 
 
 async def _simulate(stop: anyio.Event, *, task_status: TaskStatus[Gateway] = anyio.TASK_STATUS_IGNORED) -> None:
@@ -72,7 +79,7 @@ def with_settings(command: F) -> F:
     return command
 
 
-def settings_of(options: dict[str, Any], *, allow_third_party: bool = False) -> Settings:
+def settings_of(options: dict[str, Any], *, allow_third_party: bool = False, allow_permanent: bool = True) -> Settings:
     """Return the settings in the options of a command. Raises InvalidRequest, UnknownBackend, NoGateway."""
     backends = tuple(options["backends"]) or None
     registry.select(backends)
@@ -83,6 +90,7 @@ def settings_of(options: dict[str, Any], *, allow_third_party: bool = False) -> 
         simulate=options["simulate"],
         output=Output(as_json=options["as_json"]),
         allow_third_party=allow_third_party,
+        allow_permanent=allow_permanent,
     )
 
 

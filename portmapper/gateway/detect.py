@@ -4,15 +4,22 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from portmapper import limits
 from portmapper.errors import GatewayUnreachable, InvalidRequest, NoGateway
-from portmapper.gateway.routes import DefaultRoute, parse_proc_ipv6_route, parse_proc_route
+from portmapper.gateway.routes import (
+    DefaultRoute,
+    parse_proc_if_inet6,
+    parse_proc_ipv6_route,
+    parse_proc_links,
+    parse_proc_route,
+)
 from portmapper.model import Gateway, IPAddress
 from portmapper.net.datagram import source_towards
 from portmapper.text import safe_text
 
+_ROUTES = "/proc/thread-self/net/route"  # of this thread: each may have a network of its own
 _FAR_AWAY = IPv6Address("2001:db8::1")  # for documentation (RFC 3849): never reached, and nothing is sent there
 _GLOBAL = IPv6Network("2000::/3")
 _HINT = "name the router's address with --gateway (in Python: gateway=)"
@@ -50,8 +57,8 @@ def locate(gateway: Gateway | str | None) -> Gateway:
 
 
 def _default_routes() -> list[DefaultRoute]:
-    routes = parse_proc_route(_read("/proc/net/route"))
-    return routes + parse_proc_ipv6_route(_read("/proc/net/ipv6_route"))
+    routes = parse_proc_route(_read(_ROUTES))
+    return routes + parse_proc_ipv6_route(_read("/proc/thread-self/net/ipv6_route"))
 
 
 def _gateways(routes: list[DefaultRoute]) -> Iterator[Gateway]:
@@ -63,7 +70,26 @@ def _gateways(routes: list[DefaultRoute]) -> Iterator[Gateway]:
 
 
 def _gateway(address: IPAddress, interface: str | None) -> Gateway:
-    return Gateway(address=address, source=_source_facing(address), interface=interface)
+    source = _source_facing(address)
+    return Gateway(
+        address=address,
+        source=source,
+        interface=interface or _interface_of(source),
+        network=_network_around(address),
+    )
+
+
+def _interface_of(source: IPAddress) -> str | None:
+    # IPv6 needs it to send to a group; IPv4 says it by the source address.
+    if sys.platform != "linux" or not isinstance(source, IPv6Address):
+        return None
+    return parse_proc_if_inet6(_read("/proc/thread-self/net/if_inet6")).get(IPv6Address(source.packed))
+
+
+def _network_around(address: IPAddress) -> IPv4Network | None:
+    if sys.platform != "linux" or not isinstance(address, IPv4Address):
+        return None
+    return next((network for network in parse_proc_links(_read(_ROUTES)) if address in network), None)
 
 
 def _source_facing(address: IPAddress) -> IPAddress:

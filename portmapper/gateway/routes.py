@@ -2,8 +2,9 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Literal
 
 from portmapper.model import IPAddress
@@ -25,9 +26,25 @@ def parse_proc_route(text: str, byteorder: Literal["little", "big"] = sys.byteor
     return _best_first(_proc_route_line(line.split(), byteorder) for line in text.splitlines())
 
 
+def parse_proc_links(text: str, byteorder: Literal["little", "big"] = sys.byteorder) -> list[IPv4Network]:
+    """Return the networks in `/proc/net/route` that are reached without a gateway, the smallest first."""
+    found = (_proc_link_line(line.split(), byteorder) for line in text.splitlines())
+    return sorted((one for one in found if one is not None), key=lambda network: -network.prefixlen)
+
+
 def parse_proc_ipv6_route(text: str) -> list[DefaultRoute]:
     """Return the default routes in `/proc/net/ipv6_route`, best first. Lines that make no sense are skipped."""
     return _best_first(_proc_ipv6_route_line(line.split()) for line in text.splitlines())
+
+
+def parse_proc_if_inet6(text: str) -> dict[IPv6Address, str]:
+    """Return the interface of each address in `/proc/net/if_inet6`. Lines that make no sense are skipped."""
+    found: dict[IPv6Address, str] = {}
+    for line in text.splitlines():
+        with suppress(ValueError):
+            address, _, _, _, _, interface = line.split()
+            found[IPv6Address(int(address, 16))] = interface
+    return found
 
 
 def _best_first(routes: Iterator[DefaultRoute | None]) -> list[DefaultRoute]:
@@ -41,6 +58,17 @@ def _proc_route_line(fields: list[str], byteorder: Literal["little", "big"]) -> 
             return None
         address = IPv4Address(int(gateway, 16).to_bytes(4, byteorder))
         return DefaultRoute(address, interface, int(metric) % 2**32) if int(address) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _proc_link_line(fields: list[str], byteorder: Literal["little", "big"]) -> IPv4Network | None:
+    try:
+        _, destination, _, flags, _, _, _, mask = fields[:8]
+        if int(flags, 16) & (_UP | _GATEWAY | _REJECT) != _UP or not int(mask, 16):
+            return None
+        address, netmask = (IPv4Address(int(one, 16).to_bytes(4, byteorder)) for one in (destination, mask))
+        return IPv4Network(f"{address}/{netmask}")
     except (ValueError, OverflowError):
         return None
 

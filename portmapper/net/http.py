@@ -11,11 +11,15 @@ from urllib.parse import urlsplit
 
 import anyio
 import httpcore
+from anyio.abc import SocketStream
 
 from portmapper import limits
 from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperError, ProtocolError
+from portmapper.model import IPAddress
+from portmapper.net import stream
 from portmapper.text import safe_text
 
+_MISSPELT, _SPELT = b"HTTP1.", b"HTTP/1."  # in the status line of some devices
 _HEADERS = {"Connection": "close", "Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "portmapper UPnP/1.1"}
 
 
@@ -28,20 +32,36 @@ class HttpReply:
     body: bytes
 
 
-async def get(url: str, *, limit: int) -> HttpReply:
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The only address that is connected to, whatever a URL says, and the address of this host to do it from."""
+
+    address: IPAddress
+    source: IPAddress | None = None
+
+
+async def get(url: str, route: Route, *, limit: int) -> HttpReply:
     """Fetch `url`. Raises GatewayUnreachable, GatewayTimeout or ProtocolError (also for a body over `limit` bytes)."""
-    return await _exchange("GET", url, {}, b"", limit)
+    return await _exchange(httpcore.Request("GET", url, headers=_headers(url, {})), route, limit)
 
 
-async def post(url: str, headers: Mapping[str, str], body: bytes, *, limit: int) -> HttpReply:
+async def post(
+    url: str, route: Route, headers: Mapping[str, str], body: bytes, *, limit: int, method: str = "POST"
+) -> HttpReply:
     """Post `body` to `url`. Raises as `get`."""
-    return await _exchange("POST", url, {**headers, "Content-Length": str(len(body))}, body, limit)
+    everything = _headers(url, {**headers, "Content-Length": str(len(body))})
+    return await _exchange(httpcore.Request(method, url, headers=everything, content=_Body(body)), route, limit)
 
 
-async def _exchange(method: str, url: str, headers: Mapping[str, str], body: bytes, limit: int) -> HttpReply:
+def _headers(url: str, headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    return list({"Host": urlsplit(url).netloc, **_HEADERS, **headers}.items())
+
+
+async def _exchange(request: httpcore.Request, route: Route, limit: int) -> HttpReply:
+    url = bytes(request.url).decode("ascii")
     try:
         with anyio.fail_after(limits.HTTP_EXCHANGE):
-            return await _ask(method, url, headers, body, limit)
+            return await _ask(request, _Network(route, url, limit), url, limit)
     except TimeoutError as error:
         seconds = limits.HTTP_EXCHANGE
         raise GatewayTimeout(
@@ -51,11 +71,9 @@ async def _exchange(method: str, url: str, headers: Mapping[str, str], body: byt
         raise _translated(url, error) from error
 
 
-async def _ask(method: str, url: str, headers: Mapping[str, str], body: bytes, limit: int) -> HttpReply:
-    timeout = {"connect": limits.HTTP_CONNECT}
-    everything = list({"Host": urlsplit(url).netloc, **_HEADERS, **headers}.items())
-    request = httpcore.Request(method, url, headers=everything, content=_Body(body), extensions={"timeout": timeout})
-    async with httpcore.AsyncConnectionPool(network_backend=_CappedNetwork(url, limit)) as pool:
+async def _ask(request: httpcore.Request, network: "_Network", url: str, limit: int) -> HttpReply:
+    request.extensions = {"timeout": {"connect": limits.HTTP_CONNECT}}
+    async with httpcore.AsyncConnectionPool(network_backend=network) as pool:
         response = await pool.handle_async_request(request)
         try:
             await response.aread()
@@ -86,48 +104,69 @@ class _Body:
         return self._left.pop()
 
 
-class _CappedNetwork(httpcore.AsyncNetworkBackend):
-    """Connections that end with a ProtocolError when the device sends too much, in whatever part of its answer."""
+class _Network(httpcore.AsyncNetworkBackend):
+    """Connections to `route` alone, which end with a ProtocolError when the device sends too much in whatever part."""
 
-    def __init__(self, url: str, limit: int) -> None:
-        # pyright sees the stand-in that httpcore exports where anyio is missing.
-        self._inner: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()  # pyright: ignore[reportAttributeAccessIssue]
+    def __init__(self, route: Route, url: str, limit: int) -> None:
+        self._route = route
         self._too_long = _too_long(url, limit)
         self._budget = 2 * limit + limits.HTTP_OVERHEAD  # chunks of a few bytes are mostly frame
 
     async def connect_tcp(
         self,
-        host: str,
+        host: str,  # noqa: ARG002 - never where the URL says, if that should be elsewhere
         port: int,
         timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        local_address: str | None = None,  # noqa: ARG002 - the route has it
+        socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - none are set
     ) -> httpcore.AsyncNetworkStream:
-        inner = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        try:
+            with anyio.fail_after(timeout):
+                inner = await stream.connect(self._route.address, port, source=self._route.source)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from error
         return _CappedStream(inner, self._budget, self._too_long)
 
 
 class _CappedStream(httpcore.AsyncNetworkStream):
-    def __init__(self, inner: httpcore.AsyncNetworkStream, budget: int, too_long: ProtocolError) -> None:
+    def __init__(self, inner: SocketStream, budget: int, too_long: ProtocolError) -> None:
         self._inner = inner
         self._budget = budget
         self._too_long = too_long
+        self._begun = False
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = await self._inner.read(max_bytes, timeout)
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - one deadline for all
+        data = await self._receive(max_bytes)
+        if not self._begun:
+            while data and _MISSPELT.startswith(data) and (more := await self._receive(max_bytes)):
+                data += more
+            data = data.replace(_MISSPELT, _SPELT, 1) if data.startswith(_MISSPELT) else data
+            self._begun = True
+        return data
+
+    async def _receive(self, max_bytes: int) -> bytes:
+        try:
+            data = await self._inner.receive(max_bytes)
+        except anyio.EndOfStream:
+            return b""
+        except anyio.BrokenResourceError as error:
+            raise httpcore.ReadError(str(error)) from error
         self._budget -= len(data)
         if self._budget < 0:
             raise self._too_long
         return data
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._inner.write(buffer, timeout)
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - one deadline for all
+        try:
+            await self._inner.send(buffer)
+        except anyio.BrokenResourceError as error:
+            raise httpcore.WriteError(str(error)) from error
 
     async def aclose(self) -> None:
-        await self._inner.aclose()
+        await anyio.aclose_forcefully(self._inner)
 
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
+    def get_extra_info(self, info: str) -> Any:  # noqa: ARG002 - nothing is known that httpcore needs
+        return None
 
 
 _ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)

@@ -12,13 +12,19 @@ from portmapper.net.datagram import UdpSocket, parse_address, scope_number, sock
 
 
 class MulticastSocket(UdpSocket):
-    """Bound to one address of this host, so that it sends on that interface and hears nothing meant for another."""
+    """Bound to the address of this host that faces `gateway`: it sends on that interface and hears nothing else."""
 
-    def __init__(self, source: IPv4Address, *, ttl: int) -> None:
+    def __init__(self, gateway: Gateway, *, ttl: int) -> None:
+        source = gateway.source
+
         def bind(sock: socket.socket) -> None:
             sock.bind(socket_address(source, 0))
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, source.packed)
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+            if isinstance(source, IPv4Address):
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, source.packed)
+                sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+            else:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, interface_index(gateway))
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
 
         super().__init__(source, str(source), bind)
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from portmapper import limits
-from portmapper.model import Endpoint, Protocol
+from portmapper.model import Endpoint, ListedMapping, Protocol
 from portmapper.pcp.options import Filter
 from portmapper.testing.igd_calls import INVALID_ARGS, OUT_OF_RANGE, Call, Handler, Refused, first_code
 from portmapper.testing.igd_pinholes import Pinholes
 from portmapper.testing.igd_switches import IgdSwitches
 from portmapper.testing.table import Denied, Entry, MappingTable
-from portmapper.upnp.listing import ListedMapping, encode_listing
+from portmapper.upnp.listing import encode_listing
 
 _LOW_PORTS = 1024
 _TOO_LONG, _NOT_AUTHORIZED, _NO_SUCH_ENTRY = 605, 606, 714

@@ -1,130 +1,136 @@
 """UPnP IGD behind the common contract."""
 
-import secrets
-from collections.abc import Iterator
-from ipaddress import IPv4Address, ip_address
+import logging
+from ipaddress import IPv4Address
 from typing import ClassVar, Self
+
+import anyio
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
-from portmapper.errors import NoMapping, ProtocolError
-from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest
-from portmapper.text import safe_text
-from portmapper.upnp.attempts import Attempt, first_attempt, next_attempt
-from portmapper.upnp.client import IgdClient, find_services
-from portmapper.upnp.soap import Fault
+from portmapper.errors import ProtocolError
+from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, ListedMapping, MappingRequest
+from portmapper.net import http
+from portmapper.upnp.choice import Condition, check_nat, condition_of, preference
+from portmapper.upnp.client import IgdClient
+from portmapper.upnp.description import Service
+from portmapper.upnp.grants import Granted, MappingGrants, Memory
+from portmapper.upnp.mappings import PortMappings
+from portmapper.upnp.pinhole_grants import PinholeGrants
+from portmapper.upnp.pinholes import Pinholes
+from portmapper.upnp.search import Device, find_device
 
-_NO_SUCH_ENTRY = 714
-_FIRST_DYNAMIC_PORT = 49152  # RFC 6335 section 6
+_log = logging.getLogger(__name__)
 
 
 class UpnpBackend(Backend):
-    """Maps TCP and UDP ports of this host through WANIPConnection or WANPPPConnection."""
+    """Maps TCP and UDP ports of this host: IPv4 by WANIPConnection or WANPPPConnection, IPv6 by pinholes."""
 
     name: ClassVar[str] = "upnp"
     title: ClassVar[str] = "UPnP IGD"
-    offers: ClassVar[frozenset[Feature]] = frozenset({Feature.THIRD_PARTY})
+    offers: ClassVar[frozenset[Feature]] = frozenset({Feature.THIRD_PARTY, Feature.REMOTE})
 
-    def __init__(self, gateway: Gateway, client: IgdClient) -> None:
+    def __init__(self, gateway: Gateway, grants: MappingGrants | PinholeGrants) -> None:
         self._gateway = gateway
-        self._client = client
+        self._grants = grants
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
-        """Search for the device and read its description."""
-        services = await find_services(gateway, timeout=min(options.timeout, limits.DISCOVERY))
-        return cls(gateway, IgdClient(services[0]))
+        """Search for the device, read its description, and choose the connection or the firewall to talk to."""
+        memory: Memory = options.memory.setdefault(cls.name, Memory())
+        device = await find_device(gateway, timeout=min(options.timeout, limits.DISCOVERY))
+        session = _Session(gateway, options, memory, device)
+        if isinstance(gateway.address, IPv4Address):
+            return cls(gateway, await session.mapping_grants())
+        return cls(gateway, session.pinhole_grants())
+
+    async def check(self) -> None:
+        """Look for what was granted."""
+        await self._grants.check()
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
-        """Add the mapping, step by step in the forms that devices accept; adding it again extends it."""
-        version = self._client.service.version
-        attempt, ports = first_attempt(request, renew=renew), _other_ports()
-        while True:
-            try:
-                port = await self._add(attempt, request)
-            except Fault as fault:
-                following = next_attempt(attempt, fault.code, request, version=version, ports=ports)
-                if following is None or renew is not None:
-                    raise
-                attempt = following
-            else:
-                external = Endpoint(await address_or_last(self, renew), port)
-                return lease_for(self, request, self._gateway, external, lifetime=attempt.lifetime)
+        """Make the mapping in a form that the device accepts, or extend it, and read back what became of it."""
+        granted = await (self._grants.map(request) if renew is None else self._grants.renew(request, renew))
+        address = granted.external.address or await address_or_last(self, renew)
+        return self._lease(request, granted, Endpoint(address, granted.external.port))
 
     async def unmap(self, lease: Lease) -> None:
         """Delete the mapping unless it is gone or belongs to somebody else by now."""
-        port = lease.external.port
-        try:
-            holder = await self._holder(port, lease.request)
-        except Fault:
-            holder = lease.internal  # the device cannot tell: delete what we made
-        if holder != lease.internal:
-            return
-        try:
-            await self._client.call("DeletePortMapping", **_key_of(port, lease.request))
-        except Fault as fault:
-            if fault.code != _NO_SUCH_ENTRY:
-                raise
+        await self._grants.unmap(lease)
 
     async def find(self, request: MappingRequest) -> Lease:
-        """Return the lease at the external port, which must lead to the internal port on this host."""
-        port = request.external_port or request.internal_port
-        lease = lease_for(self, request, self._gateway, Endpoint(None, port), lifetime=request.lifetime)
-        if await self._holder(port, request) != lease.internal:
-            raise NoMapping(f"external port {port}/{request.protocol} does not lead to {lease.internal}")
-        return lease
+        """Return the lease of what leads to the internal port on this host."""
+        granted = await self._grants.find(request)
+        return self._lease(request, granted, granted.external)
 
     async def external_address(self) -> IPAddress | None:
         """Ask for the external address; devices say "" or 0.0.0.0 when there is none."""
-        text = (await self._client.call("GetExternalIPAddress")).get("newexternalipaddress", "")
-        try:
-            address = IPv4Address(text or "0.0.0.0")  # noqa: S104 - an answer, not a socket
-        except ValueError as error:
-            raise ProtocolError(f"{safe_text(text)!r} is no external address") from error
-        return None if address == IPv4Address(0) else address
+        return await self._grants.external_address()
 
-    async def _add(self, attempt: Attempt, request: MappingRequest) -> int:
-        name = "AddAnyPortMapping" if attempt.any_port else "AddPortMapping"
-        results = await self._client.call(
-            name,
-            **_key_of(attempt.external_port, request),
-            NewInternalPort=request.internal_port,
-            NewInternalClient=str(request.internal_address or self._gateway.source),
-            NewEnabled=1,
-            NewPortMappingDescription=request.description,
-            NewLeaseDuration=attempt.lifetime,
+    async def list_mappings(self) -> tuple[ListedMapping, ...]:
+        """Ask for every mapping of the device."""
+        return await self._grants.list_all()
+
+    def _lease(self, request: MappingRequest, granted: Granted, external: Endpoint) -> Lease:
+        return lease_for(self, request, self._gateway, external, lifetime=granted.lifetime, token=granted.token)
+
+
+class _Session:
+    """One device, and how to find it again when it has moved."""
+
+    def __init__(self, gateway: Gateway, options: BackendOptions, memory: Memory, device: Device) -> None:
+        self._gateway = gateway
+        self._options = options
+        self._memory = memory
+        self._device = device
+
+    async def mapping_grants(self) -> MappingGrants:
+        client = await self._best_connection()
+        if client.service.control_url not in self._memory.sound:
+            await check_nat(client)
+            self._memory.sound = {client.service.control_url}
+        mappings = PortMappings(client, self._gateway.source, self._device.route.address)
+        return MappingGrants(
+            mappings,
+            self._memory,
+            self._device.make,
+            permanent=self._options.permanent,
+            state_lost=self._options.state_lost,
         )
-        return _port(results.get("newreservedport", "")) if attempt.any_port else attempt.external_port
 
-    async def _holder(self, port: int, request: MappingRequest) -> Endpoint | None:
-        """Return where the external port leads, None if nowhere. Raises Fault when the device cannot tell."""
-        try:
-            entry = await self._client.call("GetSpecificPortMappingEntry", **_key_of(port, request))
-        except Fault as fault:
-            if fault.code == _NO_SUCH_ENTRY:
-                return None
-            raise
-        return Endpoint(_address(entry.get("newinternalclient", "")), _port(entry.get("newinternalport", "")))
+    def pinhole_grants(self) -> PinholeGrants:
+        firewall = self._device.description.firewall
+        if firewall is None:
+            raise ProtocolError("the device has no service that opens pinholes for IPv6")
+        pinholes = Pinholes(self._client(firewall), self._gateway.source)
+        return PinholeGrants(pinholes, self._gateway.source, state_lost=self._options.state_lost)
 
+    async def _best_connection(self) -> IgdClient:
+        connections = self._device.description.connections
+        if not connections:
+            raise ProtocolError("the device offers no port mapping service")
+        clients = [self._client(service) for service in connections]
+        if len(clients) == 1:
+            return clients[0]
+        conditions = [Condition()] * len(clients)
+        with anyio.move_on_after(limits.DISCOVERY):
+            for number, client in enumerate(clients):
+                conditions[number] = await condition_of(client, self._device.route.address)
+        ranked = zip(clients, conditions, strict=True)
+        return min(ranked, key=lambda pair: preference(pair[0].service, pair[1]))[0]
 
-def _key_of(port: int, request: MappingRequest) -> dict[str, str | int]:
-    # RemoteHost is empty: "0.0.0.0" cannot be renewed and anything else is a filter.
-    return {"NewRemoteHost": "", "NewExternalPort": port, "NewProtocol": request.protocol.upper()}
+    def _client(self, service: Service) -> IgdClient:
+        async def find_again() -> tuple[Service, http.Route]:
+            return await self._find_again(service)
 
+        return IgdClient(service, self._device.route, turn=self._memory.turn, find_again=find_again)
 
-def _other_ports() -> Iterator[int]:
-    for _ in range(limits.UPNP_PORT_TRIES):
-        yield _FIRST_DYNAMIC_PORT + secrets.randbelow(65536 - _FIRST_DYNAMIC_PORT)
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536):  # noqa: PLR2004
-        raise ProtocolError(f"{safe_text(text)!r} is no port")
-    return int(text)
-
-
-def _address(text: str) -> IPAddress | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None  # a host name: not ours, we write addresses
+    async def _find_again(self, service: Service) -> tuple[Service, http.Route]:
+        device = await find_device(self._gateway, timeout=limits.DISCOVERY)
+        offered = (*device.description.connections, device.description.firewall)
+        same = [one for one in offered if one is not None and one.kind == service.kind]
+        if not same:
+            raise ProtocolError("the device does not offer the same service any more")
+        _log.info("the device at %s is at %s now", self._gateway, same[0].control_url)
+        self._options.state_lost()
+        return same[0], device.route

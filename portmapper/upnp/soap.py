@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
-from portmapper.errors import ProtocolError, RequestRefused
+from portmapper.errors import ProtocolError
 from portmapper.text import safe_text
+from portmapper.upnp.faults import Fault, fault_for, name_of
 from portmapper.upnp.xml import decode_xml, local_name, text_of
 
 _NAMESPACE = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -17,29 +18,6 @@ _HEAD = (
 )
 _TAIL = "</s:Body></s:Envelope>"
 _CODE = re.compile(r"-?[0-9]{1,5}")  # -911 has been seen
-
-# UDA 1.1 clause 3.2.2 and WANIPConnection:2 section 2.5.23: the name, and what it means to the user.
-ERRORS = {
-    401: ("InvalidAction", "the device does not know this request"),
-    402: ("InvalidArgs", "the device does not like an argument of the request"),
-    501: ("ActionFailed", "the device failed to do it"),
-    606: ("ActionNotAuthorized", "the device does not allow this mapping"),
-    713: ("SpecifiedArrayIndexInvalid", "there is no entry of that number"),
-    714: ("NoSuchEntryInArray", "there is no such mapping"),
-    715: ("WildCardNotPermittedInSrcIP", "the device wants a source address"),
-    716: ("WildCardNotPermittedInExtPort", "the device wants a particular external port"),
-    718: ("ConflictInMappingEntry", "another host has this external port, or the device refuses"),
-    724: ("SamePortValuesRequired", "the external port has to be the same as the internal one"),
-    725: ("OnlyPermanentLeasesSupported", "the device knows only mappings without end"),
-    726: ("RemoteHostOnlySupportsWildcard", "the device cannot restrict a mapping to one remote host"),
-    727: ("ExternalPortOnlySupportsWildcard", "the device maps all ports or none"),
-    728: ("NoPortMapsAvailable", "the device has no room for another mapping now"),
-    729: ("ConflictWithOtherMechanisms", "something else on the device uses this external port"),
-}
-
-
-class Fault(RequestRefused):
-    """The device's own error (UDA 1.1 clause 3.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +30,15 @@ class Action:
 
 
 def encode_action(action: Action) -> tuple[dict[str, str], bytes]:
-    """Return headers and body of the POST. Only & < > are escaped: some devices decode no more."""
+    """Return headers and body of the POST. Only & < > are escaped: some devices decode no more.
+
+    Some devices know SOAPAction only in this spelling.
+    """
     arguments = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in action.arguments.items())
     call = f'<u:{action.name} xmlns:u="{action.service_type}">{arguments}</u:{action.name}>'
     headers = {
         "CONTENT-TYPE": 'text/xml; charset="utf-8"',
-        "SOAPACTION": f'"{action.service_type}#{action.name}"',
+        "SOAPAction": f'"{action.service_type}#{action.name}"',
     }
     return headers, f"{_HEAD}{call}{_TAIL}".encode()
 
@@ -68,7 +49,7 @@ def encode_mpost(action: Action) -> tuple[dict[str, str], bytes]:
     extended = {
         "CONTENT-TYPE": headers["CONTENT-TYPE"],
         "MAN": f'"{_NAMESPACE}"; ns=01',
-        "01-SOAPACTION": headers["SOAPACTION"],
+        "01-SOAPACTION": headers["SOAPAction"],
     }
     return extended, body
 
@@ -89,7 +70,7 @@ def encode_result(action: Action, results: Mapping[str, str]) -> bytes:
 
 def encode_fault(code: int) -> bytes:
     """Return the body of an answer that says no, sent with status 500."""
-    name, _ = ERRORS.get(code, ("Error", ""))
+    name = name_of(code)
     detail = (
         f'<detail><UPnPError xmlns="urn:schemas-upnp-org:control-1-0"><errorCode>{code}</errorCode>'
         f"<errorDescription>{name}</errorDescription></UPnPError></detail>"
@@ -101,7 +82,8 @@ def encode_fault(code: int) -> bytes:
 def decode_result(action: Action, status: int, body: bytes) -> dict[str, str]:
     """Return the OUT arguments by lower-case name. Raises Fault or ProtocolError, and nothing else.
 
-    Prefixes, case and order are the device's own; a fault counts whatever status it comes with.
+    Prefixes, case, order and the version of the service are the device's own; a fault counts whatever status it comes
+    with. A value without a name is that of "".
     """
     try:
         call = _body_child(decode_xml(body))
@@ -111,7 +93,10 @@ def decode_result(action: Action, status: int, body: bytes) -> dict[str, str]:
         raise _fault(action, call)
     if status != 200 or local_name(call) != f"{action.name}Response".lower():  # noqa: PLR2004
         raise ProtocolError(f"{action.name} was answered with status {status} and <{safe_text(local_name(call))}>")
-    return {local_name(child): (child.text or "").strip() for child in call}
+    # Some devices put the only value straight into the response; it has no name then.
+    bare = (call.text or "").strip()
+    results = {local_name(child): (child.text or "").strip() for child in call}
+    return results or ({"": bare} if bare else {})
 
 
 def _body_child(envelope: Element) -> Element:
@@ -129,11 +114,5 @@ def _fault(action: Action, fault: Element) -> Fault:
     for element in fault.iter():
         digits = text_of(element, "errorCode") or ""
         if _CODE.fullmatch(digits):
-            return fault_for(int(digits), text_of(element, "errorDescription") or "")
+            return fault_for(action.service_type, int(digits), text_of(element, "errorDescription") or "")
     raise ProtocolError(f"{action.name} was answered with a fault that has no error code")
-
-
-def fault_for(code: int, description: str) -> Fault:
-    """Return the error for an error code; the number rules, the device's text is only shown."""
-    name, meaning = ERRORS.get(code, (safe_text(description) or "Error", "the device refused"))
-    return Fault(f"{meaning} ({code} {name})", code=code, name=name)

@@ -8,14 +8,21 @@ from enum import StrEnum
 from portmapper import limits
 from portmapper.errors import ProtocolError
 
+_DEVICE, _SERVICE = "urn:schemas-upnp-org:device", "urn:schemas-upnp-org:service"
 # Best first; a device answers for each of its types, a version 2 device also for version 1.
 TARGETS = (
-    "urn:schemas-upnp-org:device:InternetGatewayDevice:2",
-    "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
-    "urn:schemas-upnp-org:service:WANIPConnection:1",
-    "urn:schemas-upnp-org:service:WANPPPConnection:1",
+    f"{_DEVICE}:InternetGatewayDevice:2",
+    f"{_DEVICE}:InternetGatewayDevice:1",
+    f"{_SERVICE}:WANIPConnection:2",
+    f"{_SERVICE}:WANIPConnection:1",
+    f"{_SERVICE}:WANPPPConnection:1",
 )
+# Version 1 does not exist over IPv6: asked for it, devices answer twice.
+TARGETS_6 = (f"{_DEVICE}:InternetGatewayDevice:2", f"{_SERVICE}:WANIPv6FirewallControl:1")
+_ALL = "ssdp:all"
 _ROOT_DEVICE = "upnp:rootdevice"
+LAST_RESORT = (_ROOT_DEVICE, _ALL)
+"""For devices that know themselves by no other name."""
 _MAX_HEADERS = 64
 _MAX_AGE = "max-age=1800"  # clauses 1.2.2 and 1.3.3: at least 1800 s
 _BOOT_ID, _CONFIG_ID, _NEXT_BOOT_ID = "BOOTID.UPNP.ORG", "CONFIGID.UPNP.ORG", "NEXTBOOTID.UPNP.ORG"
@@ -146,8 +153,13 @@ def decode_notification(data: bytes) -> Notification:
 
 def is_gateway(target: str) -> bool:
     """Whether a search target belongs to an Internet gateway, of whatever version."""
-    kinds = (known.rpartition(":")[0] for known in TARGETS)
-    return target == _ROOT_DEVICE or target.rpartition(":")[0] in set(kinds)
+    kinds = {known.rpartition(":")[0] for known in (*TARGETS, *TARGETS_6)}
+    return target == _ROOT_DEVICE or target.rpartition(":")[0] in kinds
+
+
+def rank(target: str) -> int:
+    """Return how good an answer for `target` is, the least is the best: version 2 before 1, devices before services."""
+    return TARGETS.index(target) if target in TARGETS else len(TARGETS)
 
 
 def _encode(start: str, headers: Mapping[str, str | int | None]) -> bytes:

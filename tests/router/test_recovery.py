@@ -18,7 +18,7 @@ def wait_until_reached(lab: Lab, port: int, within: float) -> float:
 
 
 @pytest.mark.conforms("NP-58", "NP-61", "NP-65", "NP-69", "PC-77", "PC-149", "PC-151")
-@pytest.mark.parametrize("backend", ["pcp", "natpmp"])
+@pytest.mark.parametrize("backend", ["pcp", "natpmp", "upnp"])
 def test_every_mapping_is_back_with_its_port_after_a_restart(make_lab: MakeLab, backend: str) -> None:
     """F1: the announcement makes us ask, the epoch tells, and after 0 to 5 s all is made again."""
     lab = make_lab()

@@ -1,0 +1,40 @@
+"""TCP connections to a device on the local network, from a chosen address of this host.
+
+A raw socket first: a literal address with a zone would start a resolver thread on asyncio, and only the system's own
+number tells a refused port from a silent one.
+"""
+
+import os
+import socket
+
+import anyio
+from anyio.abc import SocketStream
+
+from portmapper.model import IPAddress
+from portmapper.net.datagram import family_of, socket_address, translated
+
+
+async def connect(address: IPAddress, port: int, *, source: IPAddress | None = None) -> SocketStream:
+    """Return a connection. Raises GatewayUnreachable, with the system's number; how long to wait is the caller's."""
+    peer = f"{address} port {port}"
+    with translated(peer):
+        sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            if source is not None:
+                sock.bind(socket_address(source, 0))
+            await _connected(sock, address, port)
+            return await SocketStream.from_socket(sock)
+        except BaseException:
+            sock.close()
+            raise
+
+
+async def _connected(sock: socket.socket, address: IPAddress, port: int) -> None:
+    try:
+        sock.connect(socket_address(address, port))
+    except BlockingIOError:
+        await anyio.wait_writable(sock)
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number)) from None

@@ -1,0 +1,267 @@
+"""Make, keep and remove IPv4 port mappings, and believe only what the device shows afterwards."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import anyio
+
+from portmapper import limits
+from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolError, UnsupportedRequest
+from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest, Protocol
+from portmapper.text import safe_text
+from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
+from portmapper.upnp.entries import Entry, granted_lifetime, was_lengthened
+from portmapper.upnp.faults import Fault, fault_for
+from portmapper.upnp.mappings import UNKNOWN_OUTCOME, PortMappings, remote_host
+from portmapper.upnp.values import parse_client
+
+_FIRST_DYNAMIC_PORT = 49152  # RFC 6335 section 6
+_CONFLICT, _ONLY_PERMANENT, _NO_REMOTE_HOST = 718, 725, 726
+_Key: TypeAlias = tuple[int, Protocol, str]
+_SERVICE = "urn:schemas-upnp-org:service:WANIPConnection:1"
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is known about the devices of one gateway, shared by the backends that are opened there in turn."""
+
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    habits: dict[tuple[str, str], Habits] = field(default_factory=dict[tuple[str, str], Habits])
+    sound: set[str] = field(default_factory=set[str])
+    """The control URLs of connections that were seen to do address translation."""
+
+    def learn(self, make: tuple[str, str], habits: Habits) -> None:
+        """Remember what a make of device needs."""
+        if make in self.habits or len(self.habits) < limits.MAKES:
+            self.habits[make] = habits
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What the device has now: where it is reached, for how long (0: without end), and its own word for it."""
+
+    external: Endpoint
+    lifetime: int
+    token: bytes = b""
+
+
+class MappingGrants:
+    """The mappings of this host on one device. Everything raises PortMapperError and nothing else."""
+
+    def __init__(
+        self,
+        mappings: PortMappings,
+        memory: Memory,
+        make: tuple[str, str],
+        *,
+        permanent: bool,
+        state_lost: Callable[[], None],
+    ) -> None:
+        self._mappings = mappings
+        self._memory = memory
+        self._make = make
+        self._permanent = permanent
+        self._state_lost = state_lost
+        self._shows = False  # the device was seen to show a mapping that it has
+        self._made: dict[_Key, MappingRequest] = {}
+
+    async def map(self, request: MappingRequest) -> Granted:
+        """Make a mapping, step by step in the forms that devices accept."""
+        check_remote(request)
+        habits = self._memory.habits.get(self._make, Habits())
+        version = self._mappings.version
+        ladder = Ladder(request, habits, version=version, permanent=self._permanent, ports=_other_ports())
+        while True:
+            try:
+                granted = await self._try(request, ladder.attempt)
+            except Fault as fault:
+                if not ladder.climb(fault.code):
+                    raise
+            else:
+                self._memory.learn(self._make, ladder.habits)
+                return granted
+
+    async def renew(self, request: MappingRequest, lease: Lease) -> Granted:
+        """Extend a mapping by adding it again. Raises MappingGone when somebody else has the port now."""
+        if request.remote != lease.request.remote:
+            raise UnsupportedRequest("UPnP cannot change who may come in; close the mapping and make another")
+        attempt = renewal(request, lease, self._memory.habits.get(self._make, Habits()))
+        known, entry = await self._look_up(attempt.external_port, request)
+        self._check_still_ours(entry, attempt, request)
+        if known and entry is None and self._shows:
+            self._state_lost()  # it had this one: perhaps it lost the others too
+        granted = await self._add_and_verify(request, attempt)
+        if was_lengthened(granted.lifetime, lease):
+            return granted
+        await self._mappings.delete(attempt.external_port, request)  # the same again changes nothing there
+        return await self._add_and_verify(request, attempt)
+
+    async def unmap(self, lease: Lease) -> None:
+        """Delete a mapping unless it is gone or belongs to somebody else by now."""
+        self._made.pop(_key(lease.external.port, lease.request), None)
+        known, entry = await self._look_up(lease.external.port, lease.request)
+        if entry is not None and not self._mappings.leads_there(entry, lease.request):
+            return
+        if entry is not None or not known or not self._shows:
+            await self._mappings.delete(lease.external.port, lease.request)
+
+    async def find(self, request: MappingRequest) -> Granted:
+        """Return the mapping that leads where `request` wants it: at its external port, or else at any."""
+        wanted = request.external_port or request.internal_port
+        _, entry = await self._look_up(wanted, request)
+        if entry is not None and self._mappings.leads_there(entry, request):
+            return Granted(Endpoint(None, wanted), request.lifetime)
+        listed = None if request.external_port else await self._listed(request, description=None)
+        if listed is None:
+            client = Endpoint(self._mappings.client_of(request), request.internal_port)
+            raise NoMapping(f"external port {wanted}/{request.protocol} does not lead to {client}")
+        return Granted(Endpoint(None, listed.external_port), request.lifetime)
+
+    async def check(self) -> None:
+        """Look whether the device still has what it gave; it has lost its state when one is missing."""
+        for key, request in tuple(self._made.items())[-limits.CHECKED_LEASES :]:
+            known, entry = await self._look_up(key[0], request)
+            gone = entry is None or not self._mappings.leads_there(entry, request)
+            if known and gone and self._shows:
+                self._state_lost()
+                return
+
+    async def list_all(self) -> tuple[ListedMapping, ...]:
+        """Return every mapping of the device."""
+        return await self._mappings.list_all()
+
+    async def external_address(self) -> IPAddress | None:
+        """Return the external address, None when the device has none now."""
+        return await self._mappings.external_address()
+
+    async def _try(self, request: MappingRequest, attempt: Attempt) -> Granted:
+        if not attempt.any_port:
+            _, entry = await self._look_up(attempt.external_port, request)
+            if entry is not None and not self._may_take_over(entry, attempt, request):
+                raise _taken(attempt.external_port, request, entry)
+        return await self._add_and_verify(request, attempt)
+
+    async def _add_and_verify(self, request: MappingRequest, attempt: Attempt) -> Granted:
+        try:
+            port = await self._mappings.add(request, attempt)
+        except UNKNOWN_OUTCOME:
+            found = await self._find_made(request, attempt)
+            if found is None:
+                raise
+            port = found
+        lifetime = await self._verify(request, replace(attempt, external_port=port))
+        self._made[_key(port, request)] = request
+        return Granted(Endpoint(None, port), lifetime)
+
+    async def _find_made(self, request: MappingRequest, attempt: Attempt) -> int | None:
+        """Return the port of a mapping whose answer was lost, if it was made."""
+        with suppress(PortMapperError):
+            if attempt.any_port:
+                listed = await self._listed(request, description=attempt.description)
+                return listed.external_port if listed else None
+            _, entry = await self._look_up(attempt.external_port, request)
+            if entry is not None and self._may_take_over(entry, attempt, request):
+                return attempt.external_port
+        return None
+
+    async def _verify(self, request: MappingRequest, attempt: Attempt) -> int:
+        """Return the lifetime of the mapping as the device shows it; undo and refuse one that is not as asked."""
+        port = attempt.external_port
+        known, entry = await self._look_up(port, request)
+        if entry is None:
+            if known and not await self._is_listed(request, port):
+                raise ProtocolError(f"the device said yes, but has no mapping at external port {port}")
+            return attempt.lifetime
+        self._shows = True
+        if entry.client != self._mappings.client_of(request):
+            raise _taken(port, request, entry)
+        lifetime = granted_lifetime(entry, attempt, self._mappings.version)
+        problem = self._fault_in(entry, request, lifetime) or await self._lets_others_in(request, port)
+        if problem is not None:
+            await self._mappings.delete(port, request)
+            raise problem
+        return lifetime
+
+    def _fault_in(self, entry: Entry, request: MappingRequest, lifetime: int) -> PortMapperError | None:
+        if entry.port != request.internal_port:
+            return ProtocolError(f"the device leads to port {entry.port} instead of {request.internal_port}")
+        if not entry.enabled:
+            return ProtocolError("the device has the mapping, but switched off")
+        if not lifetime and not self._permanent:
+            return fault_for(_SERVICE, _ONLY_PERMANENT)
+        return None
+
+    async def _lets_others_in(self, request: MappingRequest, port: int) -> PortMapperError | None:
+        """Return the refusal when a mapping for one remote host is one for everybody, or may be."""
+        if not request.remote:
+            return None
+        # Only the list tells: asked for a port, miniupnpd 2.3.1 shows what is there for whichever remote host.
+        with suppress(PortMapperError):
+            for one in await self._mappings.list_all():
+                mine = (one.external_port, one.protocol) == (port, request.protocol)
+                if mine and one.remote_host == remote_host(request):
+                    return None
+        await self._mappings.delete(port, replace(request, remote=()))
+        return fault_for(_SERVICE, _NO_REMOTE_HOST)
+
+    async def _is_listed(self, request: MappingRequest, port: int) -> bool:
+        """Whether the list has what a look-up did not show; a device that does not tell is believed."""
+        if self._shows:
+            return False
+        try:
+            listed = await self._mappings.list_all()
+        except PortMapperError:
+            return True
+        return any((one.external_port, one.protocol) == (port, request.protocol) for one in listed)
+
+    async def _listed(self, request: MappingRequest, *, description: str | None) -> ListedMapping | None:
+        for one in await self._mappings.list_all():
+            leads = (parse_client(one.internal_client), one.internal_port, one.protocol, one.remote_host) == (
+                self._mappings.client_of(request), request.internal_port, request.protocol, remote_host(request)
+            )  # fmt: skip
+            if leads and description in {None, one.description}:
+                return one
+        return None
+
+    async def _look_up(self, port: int, request: MappingRequest) -> tuple[bool, Entry | None]:
+        """Return whether the device tells what it has at a port, and that."""
+        try:
+            return True, await self._mappings.look_up(port, request)
+        except (Fault, ProtocolError):
+            return False, None
+
+    def _may_take_over(self, entry: Entry, attempt: Attempt, request: MappingRequest) -> bool:
+        # One with another text leads to the same port, but another program made it and will remove it (UP-99).
+        return self._mappings.leads_there(entry, request) and entry.description == attempt.description
+
+    def _check_still_ours(self, entry: Entry | None, attempt: Attempt, request: MappingRequest) -> None:
+        if entry is not None and not self._mappings.leads_there(entry, request):
+            raise MappingGone(_who_has(attempt.external_port, request, entry))
+
+
+def check_remote(request: MappingRequest) -> None:
+    """Raise UnsupportedRequest for filters that RemoteHost cannot express: it is one host, with any port."""
+    if len(request.remote) > 1 or any(one.port or one.network.num_addresses > 1 for one in request.remote):
+        raise UnsupportedRequest("UPnP can let in one remote host or all, not a network, a port or several")
+
+
+def _taken(port: int, request: MappingRequest, entry: Entry) -> Fault:
+    text = f"{_who_has(port, request, entry)} ({_CONFLICT} ConflictInMappingEntry)"
+    return Fault(text, code=_CONFLICT, name="ConflictInMappingEntry")
+
+
+def _who_has(port: int, request: MappingRequest, entry: Entry) -> str:
+    text = f", for {safe_text(entry.description)!r}" if entry.description else ""
+    return f"external port {port}/{request.protocol} leads to {entry.client or 'another host'} port {entry.port}{text}"
+
+
+def _key(port: int, request: MappingRequest) -> _Key:
+    return (port, request.protocol, remote_host(request))
+
+
+def _other_ports() -> Iterator[int]:
+    for _ in range(limits.UPNP_PORT_TRIES):
+        yield _FIRST_DYNAMIC_PORT + secrets.randbelow(limits.LAST_PORT + 1 - _FIRST_DYNAMIC_PORT)
