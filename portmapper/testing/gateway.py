@@ -90,14 +90,11 @@ class SimulatedGateway:
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()
-        self.table = MappingTable(self._external_address, self._tasks)
-        self._make_servers()
-        ports = self._listen()
-        source = _LOOPBACK if isinstance(self._own_address, IPv4Address) else _LOOPBACK_6
-        self.gateway = Gateway(
-            address=self._own_address, source=source, interface="lo", port=ports[0], ssdp_port=ports[1]
-        )
-        self._tasks.start_soon(self._expire)
+        try:
+            self._start()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
@@ -172,6 +169,14 @@ class SimulatedGateway:
         lifetime = max(int(entry.ends - clock.now()), 0)
         update = mapping_update(entry, self._external_address, lifetime=lifetime, epoch=self.epoch, result=result)
         self.control_socket.sendto(update.encode(), (str(entry.internal.address), limits.ANNOUNCEMENT_PORT))
+
+    def _start(self) -> None:
+        self.table = MappingTable(self._external_address, self._tasks)
+        self._make_servers()
+        port, ssdp_port = self._listen()
+        own, host = self._own_address, _LOOPBACK if isinstance(self._own_address, IPv4Address) else _LOOPBACK_6
+        self.gateway = Gateway(address=own, source=host, interface="lo", port=port, ssdp_port=ssdp_port)
+        self._tasks.start_soon(self._expire)
 
     def _make_servers(self) -> None:
         speaks_pcp, speaks_natpmp, _ = self._switches

@@ -794,3 +794,9 @@ async def test_no_mapping_is_made_by_ipv6() -> None:
         assert await add(gateway, NewInternalClient="::1") == "402"
     with pytest.raises(ValueError, match="UPnP only"):
         SimulatedGateway(ipv6=True)
+
+
+async def test_a_gateway_that_cannot_start_leaves_nothing_behind() -> None:
+    with pytest.raises(OSError, match="assign"):
+        async with SimulatedGateway(address=IPv4Address("192.0.2.1")):
+            pass
