@@ -5,9 +5,12 @@ import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
-from fake_library import FakeRouter
+
+if TYPE_CHECKING:
+    from fake_library import FakeRouter
 
 INSTALLED = find_spec("miniupnpc") is not None and find_spec("portmapper_miniupnpc") is not None
 collect_ignore_glob = [] if INSTALLED else ["test_*.py"]
@@ -33,8 +36,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def router(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRouter]:
+def router(monkeypatch: pytest.MonkeyPatch) -> "Iterator[FakeRouter]":
     """Put a fake in the place of the C library; let go what it blocks."""
+    from fake_library import FakeRouter  # noqa: PLC0415 - it needs what may be missing
+
     fake = FakeRouter()
     monkeypatch.setattr("miniupnpc.UPnP", fake)
     yield fake

@@ -1,7 +1,16 @@
-"""What stands in for miniupnpc.UPnP and the router behind it. No network."""
+"""What stands in for miniupnpc.UPnP and the router behind it, and what is asked of it. No network."""
 
+from ipaddress import ip_address
 from threading import Event
 from typing import Any
+
+from portmapper_miniupnpc import MiniupnpcBackend
+
+from portmapper import BackendOptions, Gateway, MappingRequest, Protocol
+
+GATEWAY = Gateway(address=ip_address("192.168.1.1"), source=ip_address("192.168.1.20"))
+OPTIONS = BackendOptions(timeout=2.2, key=bytes(16))
+OTHERS = ("192.168.1.99", 8080, "somebody", True, 3600)
 
 
 class FakeRouter:
@@ -65,3 +74,22 @@ class FakeRouter:
             self.blocked.wait()
         if (error := self.fails.get(call.partition(" ")[0])) is not None:
             raise error
+
+
+def request(
+    *, external_port: int = 0, exact: bool = False, lifetime: int = 7200, description: str = "portmapper"
+) -> MappingRequest:
+    """Return a request for TCP port 8080."""
+    return MappingRequest(
+        protocol=Protocol.TCP,
+        internal_port=8080,
+        external_port=external_port,
+        exact=exact,
+        lifetime=lifetime,
+        description=description,
+    )
+
+
+async def opened() -> MiniupnpcBackend:
+    """Return the backend, opened on the fake router."""
+    return await MiniupnpcBackend.open(GATEWAY, OPTIONS)

@@ -42,8 +42,9 @@ class MiniupnpcBackend(Backend):
     name: ClassVar[str] = "miniupnpc"
     title: ClassVar[str] = "UPnP IGD (miniupnpc)"
 
-    def __init__(self, gateway: Gateway, igd: Igd, worker: Worker) -> None:
+    def __init__(self, gateway: Gateway, igd: Igd, worker: Worker, *, permanent: bool) -> None:
         self._gateway = gateway
+        self._permanent = permanent
         self._igd = igd
         self._worker = worker
 
@@ -57,7 +58,7 @@ class MiniupnpcBackend(Backend):
             raise GatewayUnreachable(f"miniupnpc cannot search at port {gateway.ssdp_port}")
         igd, worker = Igd(source, delay=PATIENT_DELAY if options.patient else DELAY), Worker()
         await worker.run(lambda: igd.find(address), seconds=options.timeout, what="the search")
-        return cls(gateway, igd, worker)
+        return cls(gateway, igd, worker, permanent=options.permanent)
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Add the mapping and read it back; adding it again extends it.
@@ -74,7 +75,7 @@ class MiniupnpcBackend(Backend):
                 break
             except RequestRefused as refusal:
                 following = _following(refusal.code, port, lifetime, request, other_ports)
-                if following is None:
+                if following is None or not (following[1] or self._permanent):
                     raise
                 port, lifetime = following
         entry = await self._confirm(lease_for(self, request, self._gateway, Endpoint(None, port), lifetime=lifetime))
