@@ -48,7 +48,7 @@ async def _ask(backend: Backend, request: MappingRequest) -> Grant:
         await finish_begun(begin_and_finish, grace=limits.GRACE)
     except (GatewayTimeout, GatewayUnreachable, ProtocolError, anyio.get_cancelled_exc_class()):
         with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
-            await backend.unmap(granted[0] if granted else await backend.find(request))
+            await (backend.unmap(granted[0]) if granted else backend.undo(request))
         raise
     await check_port(backend, granted[0])
     return Grant(backend, granted[0], begin)

@@ -85,6 +85,10 @@ class Backend(ABC):
         Raises NoMapping when the backend knows that this host has no such mapping.
         """
 
+    async def undo(self, request: MappingRequest) -> None:
+        """Take back what a call of `map` for `request` may have left that failed without a clear answer."""
+        await self.unmap(await self.find(request))
+
     @abstractmethod
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now."""

@@ -41,8 +41,11 @@ HEAD_START = 0.4  # a better protocol may lose one datagram (resent after 0.25 s
 BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway speaks only the older protocol
 
 # --- HTTP and XML: a hostile device could stream for ever, drip, or send us elsewhere ---------------------------------
-HTTP_EXCHANGE = 5.0  # one absolute deadline, connect to last byte (miniupnpc hung for 45 s on a drip feed)
+# One absolute deadline, connect to last byte (miniupnpc hung for 45 s on a drip feed). A device that stops answering
+# anywhere in a mapping costs this, FOUND_AGAIN and GRACE: 5 s in all.
+HTTP_EXCHANGE = 3.5
 HTTP_CONNECT = 2.0
+FOUND_AGAIN = 0.5  # to see whether a request whose answer was lost was carried out
 HTTP_OVERHEAD = (
     64 * 1024
 )  # head, interim answers and trailers of one exchange (an endless "100 Continue" has been tried)
@@ -57,7 +60,7 @@ ANSWERS_PER_HOST = 4  # of a host that is not the gateway
 OTHER_DEVICES = 1.25  # a device that is not the default gateway has to wait so long: MX, and a quarter for the way
 SEARCH_ANSWERS = 32  # answers looked at in one search (CVE-2024-52917: one allocation per answer until out of memory)
 SOAP_GAP = 0.2  # some devices drop a request that follows the one before at once
-STATUS = 1.0  # for what a device may say about a connection; it has to be good without
+STATUS = 2.0  # a device that answers no simple question in this time is given up; half of it to choose a connection
 READ_BACK_SLACK = 5  # a lease that was just granted may have lost so much of its time when it is read back
 LISTING = 10.0  # one list of all mappings
 CHECKED_LEASES = 8  # looked up when a device says that it restarted: one that is missing will do

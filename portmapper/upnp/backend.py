@@ -8,10 +8,10 @@ import anyio
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
-from portmapper.errors import ProtocolError
+from portmapper.errors import GatewayTimeout, ProtocolError
 from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, ListedMapping, MappingRequest
 from portmapper.net import http
-from portmapper.upnp.choice import Condition, check_nat, condition_of, preference
+from portmapper.upnp.choice import best_connection, check_nat
 from portmapper.upnp.client import IgdClient
 from portmapper.upnp.description import Service
 from portmapper.upnp.grants import Granted, MappingGrants, Memory
@@ -63,6 +63,10 @@ class UpnpBackend(Backend):
         granted = await self._grants.find(request)
         return self._lease(request, granted, granted.external)
 
+    async def undo(self, request: MappingRequest) -> None:
+        """Take back what was begun, if it shows; nothing that another program made."""
+        await self._grants.undo(request)
+
     async def external_address(self) -> IPAddress | None:
         """Ask for the external address; devices say "" or 0.0.0.0 when there is none."""
         return await self._grants.external_address()
@@ -85,39 +89,37 @@ class _Session:
         self._device = device
 
     async def mapping_grants(self) -> MappingGrants:
-        client = await self._best_connection()
-        if client.service.control_url not in self._memory.sound:
-            await check_nat(client)
-            self._memory.sound = {client.service.control_url}
-        mappings = PortMappings(client, self._gateway.source, self._device.route.address)
+        """Return the mappings of the best connection. Raises RequestRefused when that maps nothing."""
+        if not self._device.description.connections:
+            raise ProtocolError("the device offers no port mapping service")
+        client = await self._sound_connection()
         return MappingGrants(
-            mappings,
+            PortMappings(client, self._gateway.source, self._device.route.address),
             self._memory,
             self._device.make,
             permanent=self._options.permanent,
             state_lost=self._options.state_lost,
         )
 
+    async def _sound_connection(self) -> IgdClient:
+        clients = [self._client(service) for service in self._device.description.connections]
+        with anyio.move_on_after(limits.STATUS):
+            several = len(clients) > 1
+            client = await best_connection(clients, self._device.route.address) if several else clients[0]
+            if client.service.control_url not in self._memory.sound:
+                await check_nat(client)
+                self._memory.sound = {client.service.control_url}
+            return client
+        seconds = limits.STATUS
+        raise GatewayTimeout(f"the device answered no request within {seconds:g} s", seconds=seconds)
+
     def pinhole_grants(self) -> PinholeGrants:
+        """Return the pinholes of the firewall. Raises ProtocolError when the device has none."""
         firewall = self._device.description.firewall
         if firewall is None:
             raise ProtocolError("the device has no service that opens pinholes for IPv6")
         pinholes = Pinholes(self._client(firewall), self._gateway.source)
         return PinholeGrants(pinholes, self._gateway.source, state_lost=self._options.state_lost)
-
-    async def _best_connection(self) -> IgdClient:
-        connections = self._device.description.connections
-        if not connections:
-            raise ProtocolError("the device offers no port mapping service")
-        clients = [self._client(service) for service in connections]
-        if len(clients) == 1:
-            return clients[0]
-        conditions = [Condition()] * len(clients)
-        with anyio.move_on_after(limits.DISCOVERY):
-            for number, client in enumerate(clients):
-                conditions[number] = await condition_of(client, self._device.route.address)
-        ranked = zip(clients, conditions, strict=True)
-        return min(ranked, key=lambda pair: preference(pair[0].service, pair[1]))[0]
 
     def _client(self, service: Service) -> IgdClient:
         async def find_again() -> tuple[Service, http.Route]:

@@ -1,5 +1,6 @@
 """Choose among the connections of a device: the one that is up and faces the Internet."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -29,15 +30,22 @@ def preference(service: Service, condition: Condition) -> tuple[int, int, tuple[
 
 
 async def condition_of(client: IgdClient, device: IPAddress) -> Condition:
-    """Ask a connection whether it is up and which external address it has, in at most 1 s."""
-    connected: bool | None = None
-    public: bool | None = None
-    with anyio.move_on_after(limits.STATUS):
-        status = await _answer(client, "GetStatusInfo", "newconnectionstatus")
-        connected = None if status is None else status.lower() in _UP
-        address = await _answer(client, "GetExternalIPAddress", "newexternalipaddress")
-        public = None if address is None else _is_public(address, device)
+    """Ask a connection whether it is up and which external address it has."""
+    status = await _answer(client, "GetStatusInfo", "newconnectionstatus")
+    connected = None if status is None else status.lower() in _UP
+    address = await _answer(client, "GetExternalIPAddress", "newexternalipaddress")
+    public = None if address is None else _is_public(address, device)
     return Condition(connected, public)
+
+
+async def best_connection(clients: Sequence[IgdClient], device: IPAddress) -> IgdClient:
+    """Return the best of several connections by what they say within 1 s."""
+    conditions = [Condition()] * len(clients)
+    with anyio.move_on_after(limits.STATUS / 2):
+        for number, client in enumerate(clients):
+            conditions[number] = await condition_of(client, device)
+    ranked = zip(clients, conditions, strict=True)
+    return min(ranked, key=lambda pair: preference(pair[0].service, pair[1]))[0]
 
 
 async def check_nat(client: IgdClient) -> None:
@@ -45,15 +53,14 @@ async def check_nat(client: IgdClient) -> None:
 
     A device that does not say gets the benefit of the doubt.
     """
-    with anyio.move_on_after(limits.STATUS):
-        enabled = await _answer(client, "GetNATRSIPStatus", "newnatenabled")
-        if enabled is not None and not _is_true(enabled):
-            text = "the device is no NAT: address translation is switched off there"
-            raise RequestRefused(text, code=0, name="NAT_DISABLED", lasting=True)
-        kind = await _answer(client, "GetConnectionTypeInfo", "newconnectiontype")
-        if kind is not None and kind.lower() in _CANNOT_MAP:
-            text = "the device's connection is bridged or not configured, so another router does the translation"
-            raise RequestRefused(text, code=0, name="NOT_ROUTED", lasting=True)
+    enabled = await _answer(client, "GetNATRSIPStatus", "newnatenabled")
+    if enabled is not None and not _is_true(enabled):
+        text = "the device is no NAT: address translation is switched off there"
+        raise RequestRefused(text, code=0, name="NAT_DISABLED", lasting=True)
+    kind = await _answer(client, "GetConnectionTypeInfo", "newconnectiontype")
+    if kind is not None and kind.lower() in _CANNOT_MAP:
+        text = "the device's connection is bridged or not configured, so another router does the translation"
+        raise RequestRefused(text, code=0, name="NOT_ROUTED", lasting=True)
 
 
 async def _answer(client: IgdClient, action: str, argument: str) -> str | None:

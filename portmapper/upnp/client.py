@@ -15,6 +15,7 @@ from portmapper.upnp.description import Service
 from portmapper.upnp.soap import Action, decode_result, encode_action, encode_mpost
 
 _METHOD_NOT_ALLOWED = 405
+_HARMLESS = ("Get", "Check")
 _NOT_REPEATABLE = {"AddAnyPortMapping"}  # twice is two mappings
 
 FindAgain: TypeAlias = Callable[[], Awaitable[tuple[Service, http.Route]]]
@@ -27,9 +28,9 @@ async def _nowhere() -> tuple[Service, http.Route]:
 class IgdClient:
     """Requests to one service, one at a time for all that share `turn`: devices drop the second of two.
 
-    A request that was begun is finished even when it is cancelled: one that is cut off may still be carried out, and
-    then later than the next. When the port of the device refuses, `find_again` tells where it is now: routers choose
-    another port when they restart.
+    A request that changes something and was begun is finished even when it is cancelled: one that is cut off may still
+    be carried out, and then later than the next. When the port of the device refuses, `find_again` tells where it is
+    now: routers choose another port when they restart.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class IgdClient:
         Raises Fault, GatewayTimeout, GatewayUnreachable, ProtocolError.
         """
         values = {key: str(value) for key, value in arguments.items()}
+        exchange = partial(self._exchange, name, values)
         async with self._turn:
-            return await finish_begun(partial(self._exchange, name, values), grace=limits.GRACE)
+            return await (exchange() if name.startswith(_HARMLESS) else finish_begun(exchange, grace=limits.GRACE))
 
     async def _exchange(self, name: str, values: dict[str, str]) -> dict[str, str]:
         try:

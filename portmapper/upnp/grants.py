@@ -32,6 +32,8 @@ class Memory:
     habits: dict[tuple[str, str], Habits] = field(default_factory=dict[tuple[str, str], Habits])
     sound: set[str] = field(default_factory=set[str])
     """The control URLs of connections that were seen to do address translation."""
+    made: dict[_Key, MappingRequest] = field(default_factory=dict[_Key, MappingRequest])
+    """What was made there, by external port, protocol and remote host, and not taken back."""
 
     def learn(self, make: tuple[str, str], habits: Habits) -> None:
         """Remember what a make of device needs."""
@@ -66,7 +68,7 @@ class MappingGrants:
         self._permanent = permanent
         self._state_lost = state_lost
         self._shows = False  # the device was seen to show a mapping that it has
-        self._made: dict[_Key, MappingRequest] = {}
+        self._begun: dict[MappingRequest, Attempt] = {}  # asked for, and not seen to be there or refused yet
 
     async def map(self, request: MappingRequest) -> Granted:
         """Make a mapping, step by step in the forms that devices accept."""
@@ -101,7 +103,7 @@ class MappingGrants:
 
     async def unmap(self, lease: Lease) -> None:
         """Delete a mapping unless it is gone or belongs to somebody else by now."""
-        self._made.pop(_key(lease.external.port, lease.request), None)
+        self._memory.made.pop(_key(lease.external.port, lease.request), None)
         known, entry = await self._look_up(lease.external.port, lease.request)
         if entry is not None and not self._mappings.leads_there(entry, lease.request):
             return
@@ -120,12 +122,20 @@ class MappingGrants:
             raise NoMapping(f"external port {wanted}/{request.protocol} does not lead to {client}")
         return Granted(Endpoint(None, listed.external_port), request.lifetime)
 
+    async def undo(self, request: MappingRequest) -> None:
+        """Delete what was asked for without a clear answer, if it shows."""
+        attempt = self._begun.pop(request, None)
+        port = await self._find_made(request, attempt) if attempt else None
+        if port is not None:
+            await self._mappings.delete(port, request)
+
     async def check(self) -> None:
         """Look whether the device still has what it gave; it has lost its state when one is missing."""
-        for key, request in tuple(self._made.items())[-limits.CHECKED_LEASES :]:
+        for key, request in tuple(self._memory.made.items())[-limits.CHECKED_LEASES :]:
             known, entry = await self._look_up(key[0], request)
             gone = entry is None or not self._mappings.leads_there(entry, request)
             if known and gone and self._shows:
+                self._memory.made.pop(key, None)  # said once
                 self._state_lost()
                 return
 
@@ -145,20 +155,28 @@ class MappingGrants:
         return await self._add_and_verify(request, attempt)
 
     async def _add_and_verify(self, request: MappingRequest, attempt: Attempt) -> Granted:
-        try:
-            port = await self._mappings.add(request, attempt)
-        except UNKNOWN_OUTCOME:
-            found = await self._find_made(request, attempt)
-            if found is None:
-                raise
-            port = found
+        self._begun[request] = attempt
+        port = await self._add(request, attempt)
         lifetime = await self._verify(request, replace(attempt, external_port=port))
-        self._made[_key(port, request)] = request
+        self._memory.made[_key(port, request)] = request
+        self._begun.pop(request, None)
         return Granted(Endpoint(None, port), lifetime)
+
+    async def _add(self, request: MappingRequest, attempt: Attempt) -> int:
+        try:
+            return await self._mappings.add(request, attempt)
+        except UNKNOWN_OUTCOME:
+            port = await self._find_made(request, attempt)
+            if port is None:
+                raise
+            return port
+        except Fault:
+            self._begun.pop(request, None)
+            raise
 
     async def _find_made(self, request: MappingRequest, attempt: Attempt) -> int | None:
         """Return the port of a mapping whose answer was lost, if it was made."""
-        with suppress(PortMapperError):
+        with suppress(PortMapperError), anyio.move_on_after(limits.FOUND_AGAIN):
             if attempt.any_port:
                 listed = await self._listed(request, description=attempt.description)
                 return listed.external_port if listed else None
@@ -229,13 +247,17 @@ class MappingGrants:
     async def _look_up(self, port: int, request: MappingRequest) -> tuple[bool, Entry | None]:
         """Return whether the device tells what it has at a port, and that."""
         try:
-            return True, await self._mappings.look_up(port, request)
+            entry = await self._mappings.look_up(port, request)
         except (Fault, ProtocolError):
             return False, None
+        if entry is not None and entry.client is None:
+            return False, None  # a host name could be anybody's, ours too
+        return True, entry
 
     def _may_take_over(self, entry: Entry, attempt: Attempt, request: MappingRequest) -> bool:
-        # One with another text leads to the same port, but another program made it and will remove it (UP-99).
-        return self._mappings.leads_there(entry, request) and entry.description == attempt.description
+        # With another text another program made it, and will remove it; but some devices change what we wrote.
+        ours = entry.description == attempt.description or _key(attempt.external_port, request) in self._memory.made
+        return ours and self._mappings.leads_there(entry, request)
 
     def _check_still_ours(self, entry: Entry | None, attempt: Attempt, request: MappingRequest) -> None:
         if entry is not None and not self._mappings.leads_there(entry, request):
@@ -255,7 +277,7 @@ def _taken(port: int, request: MappingRequest, entry: Entry) -> Fault:
 
 def _who_has(port: int, request: MappingRequest, entry: Entry) -> str:
     text = f", for {safe_text(entry.description)!r}" if entry.description else ""
-    return f"external port {port}/{request.protocol} leads to {entry.client or 'another host'} port {entry.port}{text}"
+    return f"external port {port}/{request.protocol} leads to {entry.client} port {entry.port}{text}"
 
 
 def _key(port: int, request: MappingRequest) -> _Key:

@@ -23,6 +23,7 @@ class PinholeGrants:
         self._source = source
         self._state_lost = state_lost
         self._made: dict[bytes, MappingRequest] = {}
+        self._begun: set[MappingRequest] = set()  # asked for without an answer yet
 
     async def map(self, request: MappingRequest) -> Granted:
         """Open a pinhole, unless nothing is filtered."""
@@ -31,7 +32,9 @@ class PinholeGrants:
         if not status.enabled:
             return self._granted(request, 0, b"")
         check_allowed(status)
+        self._begun.add(request)
         token = (await self._pinholes.add(request)).to_bytes(_ID, "big")
+        self._begun.discard(request)
         self._remember(token, request)
         return self._granted(request, lease_time(request), token)
 
@@ -53,6 +56,12 @@ class PinholeGrants:
         if lease.token:
             self._made.pop(lease.token, None)
             await self._pinholes.delete(_id(lease.token))
+
+    async def undo(self, request: MappingRequest) -> None:
+        """Close the pinhole that was asked for without a clear answer: asking again tells its id."""
+        if request in self._begun:
+            self._begun.discard(request)
+            await self._pinholes.delete(await self._pinholes.add(request))
 
     async def find(self, request: MappingRequest) -> Granted:
         """Return the pinhole for `request`; asking for one that is there tells its id, and opens one that is not."""
