@@ -157,7 +157,7 @@ class RenewalEngine:
             _check_wanted(holding)
             if not holding.lost:
                 await _take_back(holding)
-                self._lose(holding)
+                self._lose(holding, retry=limits.RETRY_FIRST)
         await self.refresh(holding)
 
     async def heal_twins(self, holding: Holding) -> None:
@@ -180,11 +180,11 @@ class RenewalEngine:
             return [holding, *(one for one in self._held if holding.is_twin_of(one))]
         return [one for one in self._held if one is holding or holding.is_twin_of(one)]
 
-    def _lose(self, holding: Holding) -> None:
+    def _lose(self, holding: Holding, *, retry: float = 0.0) -> None:
         holding.lose()
         self._held.pop(holding, None)
         self._lost.setdefault(holding)
-        self._schedule.retry(holding, clock.now(), 0.0)
+        self._schedule.retry(holding, clock.now(), retry)
 
     async def _renew(self, holding: Holding, *, patient: bool = False) -> None:
         room = self._search if holding.lost and patient else self._in_flight
