@@ -26,6 +26,7 @@ class FakeRouter:
         self.refusals: list[str] = []  # what addportmapping says first
         self.longest_lease = 10**9
         self.forgets = False  # says yes and does nothing
+        self.gives_to_others = False
         self.blocked: Event | None = None
 
     def __call__(self, **options: Any) -> "FakeRouter":
@@ -51,7 +52,9 @@ class FakeRouter:
         assert remote == ""
         if self.refusals:
             raise Exception(self.refusals.pop(0))
-        if not self.forgets:
+        if self.gives_to_others:
+            self.table[port, protocol] = OTHERS
+        elif not self.forgets:
             self.table[port, protocol] = (client, internal, text, True, min(lease, self.longest_lease))
         return True
 

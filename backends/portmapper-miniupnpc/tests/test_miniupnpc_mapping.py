@@ -36,7 +36,7 @@ async def test_a_renewal_repeats_the_granted_port(router: FakeRouter) -> None:
     port = other_port(lease)
     router.asked.clear()
     assert (await opened_one.map(request(), renew=lease)).external == lease.external
-    assert router.asked[0] == f"addportmapping {port} 7200"
+    assert [call for call in router.asked if call.startswith("add")] == [f"addportmapping {port} 7200"]
 
 
 async def test_a_renewal_goes_to_no_other_port(router: FakeRouter) -> None:
@@ -118,11 +118,29 @@ async def test_a_yes_without_a_mapping_is_none(router: FakeRouter) -> None:
 
 
 async def test_a_yes_for_somebody_else_is_none(router: FakeRouter) -> None:
-    router.forgets = True
-    router.table[8080, "TCP"] = OTHERS
+    router.gives_to_others = True
     with pytest.raises(portmapper.ProtocolError, match="leads elsewhere"):
         await (await opened()).map(request())
     assert "deleteportmapping 8080" not in router.asked
+
+
+@pytest.mark.parametrize("entry", [OTHERS, ("192.168.1.20", 81, "another program", True, 0)])
+async def test_a_port_that_somebody_has_is_not_asked_for(
+    router: FakeRouter, entry: tuple[str, int, str, bool, int]
+) -> None:
+    """Some devices would let the newer mapping replace the older one."""
+    router.table[8080, "TCP"] = entry
+    other_port(await (await opened()).map(request()))
+    assert router.table[8080, "TCP"] == entry
+
+
+async def test_a_port_that_somebody_has_by_now_is_not_taken_back(router: FakeRouter) -> None:
+    opened_one = await opened()
+    lease = await opened_one.map(request())
+    router.table[8080, "TCP"] = OTHERS
+    with pytest.raises(portmapper.MappingGone, match=r"leads to 192\.168\.1\.99 port 8080"):
+        await opened_one.map(request(), renew=lease)
+    assert router.table == {(8080, "TCP"): OTHERS}
 
 
 async def test_an_unknown_external_address_does_not_lose_the_mapping(router: FakeRouter) -> None:

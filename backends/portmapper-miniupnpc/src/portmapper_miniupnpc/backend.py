@@ -13,6 +13,7 @@ from portmapper import (
     Gateway,
     GatewayUnreachable,
     Lease,
+    MappingGone,
     MappingRequest,
     NoMapping,
     PortMapperError,
@@ -21,6 +22,7 @@ from portmapper import (
 )
 from portmapper.backend import address_or_last, lease_for
 from portmapper.text import safe_text
+from portmapper_miniupnpc.faults import refusal
 from portmapper_miniupnpc.igd import Entry, Igd
 from portmapper_miniupnpc.worker import Worker
 
@@ -61,7 +63,7 @@ class MiniupnpcBackend(Backend):
         return cls(gateway, igd, worker, permanent=options.permanent)
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
-        """Add the mapping and read it back; adding it again extends it.
+        """Add the mapping unless somebody has the port, and read it back; adding it again extends it.
 
         Never by AddAnyPortMapping: the library asks for a mapping without end there. Another external port is chosen
         here instead, so that a lease is left to end by itself if this program dies.
@@ -71,10 +73,11 @@ class MiniupnpcBackend(Backend):
         other_ports = _other_ports(0 if renew or request.exact else PORT_TRIES)
         while True:
             try:
+                await self._check_free(port, request, renew)
                 await self._add(port, request, lifetime)
                 break
-            except RequestRefused as refusal:
-                following = _following(refusal.code, port, lifetime, request, other_ports)
+            except RequestRefused as refused:
+                following = _following(refused.code, port, lifetime, request, other_ports)
                 if following is None or not (following[1] or self._permanent):
                     raise
                 port, lifetime = following
@@ -89,8 +92,8 @@ class MiniupnpcBackend(Backend):
             return
         try:
             await self._delete(lease)
-        except RequestRefused as refusal:
-            if refusal.code not in _NO_SUCH_ENTRY:
+        except RequestRefused as refused:
+            if refused.code not in _NO_SUCH_ENTRY:
                 raise
             return
         entry = await self._entry(lease.external.port, lease.request)
@@ -117,6 +120,19 @@ class MiniupnpcBackend(Backend):
         except AddressValueError as error:
             raise ProtocolError(f"{safe_text(text)!r} is no external address") from error
         return None if address == IPv4Address(0) else address
+
+    async def _check_free(self, port: int, request: MappingRequest, renew: Lease | None) -> None:
+        # Some devices let the newer mapping replace the older one without a word.
+        try:
+            entry = await self._entry(port, request)
+        except ProtocolError:
+            return  # it cannot be read: the device has to say
+        if entry is None or _internal(entry) == Endpoint(self._gateway.source, request.internal_port):
+            return
+        if renew is not None:
+            leads = f"leads to {safe_text(entry.client)} port {entry.port}"
+            raise MappingGone(f"external port {port}/{request.protocol} {leads}")
+        raise refusal("ConflictInMappingEntry")
 
     async def _add(self, port: int, request: MappingRequest, lifetime: int) -> None:
         def add() -> None:

@@ -49,7 +49,7 @@ def translated(error: Exception) -> PortMapperError:
     """Return what an exception of the C library means."""
     text = str(error)
     if text in CODES:
-        return refusal(CODES[text], text)
+        return refusal(text)
     if text == _NO_ANSWER:
         return GatewayUnreachable("the device refused the connection or did not answer")
     if isinstance(error, UnicodeDecodeError):
@@ -57,8 +57,9 @@ def translated(error: Exception) -> PortMapperError:
     return ProtocolError(f"the C library can make nothing of the device: {safe_text(text or repr(error))}")
 
 
-def refusal(code: int, text: str) -> RequestRefused:
-    """Return the device's own error, with the name that the standard gives it."""
+def refusal(text: str) -> RequestRefused:
+    """Return the device's own error, with the code and the name that the standard gives it."""
+    code = CODES[text]
     name = text.title().replace(" ", "") if " " in text else text
     meaning = _MEANINGS.get(code, "the device refused")
     return RequestRefused(f"{meaning} ({code} {name})" if code else meaning, code=code, name=name)
