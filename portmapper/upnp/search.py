@@ -73,6 +73,7 @@ class _Search:
         self._socket = socket
         self._gateway = gateway
         self._due = [begin + offset for offset in limits.SEARCH_OFFSETS]
+        self._sent = 0
         self._others_from = begin + limits.OTHER_DEVICES
         self._answers = AnswerTable(gateway)
 
@@ -95,7 +96,10 @@ class _Search:
 
     def _send(self, *, last: bool) -> None:
         targets = ssdp.TARGETS if isinstance(self._gateway.address, IPv4Address) else ssdp.TARGETS_6
-        wanted = (*targets, *ssdp.LAST_RESORT) if last else targets
+        # Each time another one first: some devices hear only the first of several searches.
+        wanted = targets[self._sent :] + targets[: self._sent]
+        wanted += ssdp.LAST_RESORT if last else ()
+        self._sent += 1
         # A local firewall lets the answer to unicast in; some devices answer only to the group.
         unicast = self._try_send(self._gateway.address, self._gateway.ssdp_port, None, wanted)
         multicast = self._try_send(self._group(), limits.SSDP_PORT, limits.SEARCH_MX, wanted)
