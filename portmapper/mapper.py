@@ -1,38 +1,29 @@
 """PortMapper: makes mappings on one gateway, keeps them and takes them back."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits, registry, state
+from portmapper.access import Access, Means
 from portmapper.announcements import listen, listen_for_restarts, listen_for_updates
-from portmapper.asking import ask
-from portmapper.backend import Backend, BackendOptions, check_offered
+from portmapper.backend import Backend, check_offered
 from portmapper.errors import (
     InvalidRequest,
     MapperClosed,
-    NoGateway,
-    NoService,
     PortMapperError,
-    RequestRefused,
-    UnsupportedRequest,
 )
 from portmapper.gateway.detect import locate
-from portmapper.holding import Grant
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
-from portmapper.net import clock
 from portmapper.net.tasks import end_tasks
-from portmapper.refusals import Refusals
 from portmapper.request import check_families, parse_host, parse_remote
-from portmapper.selection import Selection
 
 _KEY_MINIMUM = 16
 
@@ -58,27 +49,21 @@ class PortMapper:
     ) -> None:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
-        self._candidates = registry.select(backends)
-        self._key = key or state.new_key()
-        self._locate = partial(locate, gateway)
-        self._gateway = None if gateway is None else self._locate()
+        means = Means(candidates=registry.select(backends), key=key or state.new_key(), permanent=allow_permanent)
+        self._access = Access(partial(locate, gateway), means, self._state_lost)
+        if gateway is not None:
+            self._access.settle()  # so that a wrong one is told at once
         self._allow_third_party = allow_third_party
-        self._allow_permanent = allow_permanent
-        self._refusals = Refusals()
-        self._keeper = Keeper(self._obtain_again, self._refusals)
+        self._keeper = Keeper(self._access.obtain_again, self._access.refusals)
         self._tasks: TaskGroup | None = None
-        self._trusted: tuple[Backend, float] | None = None
-        self._memory: dict[str, Any] = {}
-        self._opened: list[Backend] = []
 
     async def __aenter__(self) -> Self:
-        if self._gateway is None:
-            self._gateway = self._locate()
+        self._access.settle()
         self._tasks = await anyio.create_task_group().__aenter__()
         self._keeper.start(self._tasks)
-        self._tasks.start_soon(listen, self._gateway, self._keeper.check)
-        self._tasks.start_soon(listen_for_updates, self._gateway, self._keeper.take_notice)
-        self._tasks.start_soon(listen_for_restarts, self._gateway, self._keeper.check)
+        self._tasks.start_soon(listen, self.gateway, self._keeper.check)
+        self._tasks.start_soon(listen_for_updates, self.gateway, self._keeper.take_notice)
+        self._tasks.start_soon(listen_for_restarts, self.gateway, self._keeper.check)
         return self
 
     async def __aexit__(
@@ -93,9 +78,7 @@ class PortMapper:
     @property
     def gateway(self) -> Gateway:
         """The gateway in use. Raises MapperClosed before the mapper is entered, if none was given."""
-        if self._gateway is None:
-            raise MapperClosed("the gateway is known once the mapper is entered")
-        return self._gateway
+        return self._access.gateway
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:
@@ -148,9 +131,9 @@ class PortMapper:
         request = self._permitted(request)
         check_families(request, self.gateway.source)
         with self._keeper.claim(request):
-            await self._close_unused()
+            await self._access.close_unused(self._keeper.uses)
             self._keeper.make_way()
-            grant = await self._obtain(request)
+            grant = await self._access.obtain(request)
             self._keeper.wake_lost()
             return self._keeper.adopt(request, grant)
 
@@ -203,7 +186,7 @@ class PortMapper:
             check_offered(backend, permitted)
             await backend.unmap(await backend.find(permitted))
 
-        return await self._by_each(remove)
+        return await self._access.by_each(remove)
 
     async def unmap_all(self, protocol: str) -> tuple[str, ...]:
         """Remove every mapping of this host by `protocol`, whichever program made it. Only NAT-PMP has that.
@@ -213,7 +196,7 @@ class PortMapper:
         """
         self._running()
         wanted = Protocol.parse(protocol)
-        removed = await self._by_each(lambda backend: backend.unmap_all(wanted))
+        removed = await self._access.by_each(lambda backend: backend.unmap_all(wanted))
         for mapping in self.mappings:
             if mapping.protocol == wanted and mapping.backend.name in removed:
                 await mapping.close()
@@ -223,7 +206,7 @@ class PortMapper:
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now. Raises NoService."""
         self._running()
-        async with self._select() as selection:
+        async with self._access.select() as selection:
             while (backend := await selection.next()) is not None:
                 try:
                     return await backend.external_address()
@@ -237,7 +220,7 @@ class PortMapper:
         Raises NoService with each backend's reason.
         """
         self._running()
-        async with self._select() as selection:
+        async with self._access.select() as selection:
             while (backend := await selection.next()) is not None:
                 try:
                     found = await backend.list_mappings()
@@ -256,105 +239,17 @@ class PortMapper:
         own = request.internal_address.packed == self.gateway.source.packed  # RFC 6887 section 13.1: not for ourselves
         return replace(request, internal_address=None) if own else request
 
-    async def _by_each(self, remove: Callable[[Backend], Awaitable[None]]) -> tuple[str, ...]:
-        removed: list[str] = []
-        async with self._select() as selection:
-            while (backend := await selection.next()) is not None:
-                try:
-                    await remove(backend)
-                except PortMapperError as reason:
-                    selection.reject(backend, reason)
-                    self._note_refusal(backend, reason)
-                else:
-                    removed.append(backend.name)
-            if not removed:
-                raise selection.failure()
-        return tuple(removed)
-
-    async def _obtain(self, request: MappingRequest, *, patient: bool = False) -> Grant:
-        seconds = limits.OBTAIN + (limits.PATIENT_DISCOVERY if patient else 0)
-        with anyio.move_on_after(seconds):
-            return await self._ask_each(request, patient=patient)
-        text = f"the gateway {self.gateway} did not come to an answer within {seconds:g} s"
-        raise NoService(text, reasons={})
-
-    async def _ask_each(self, request: MappingRequest, *, patient: bool) -> Grant:
-        refusal: tuple[Backend, PortMapperError] | None = None
-        if (trusted := self._trusted_backend()) is not None:
-            try:
-                return await ask(trusted, request, self._refusals)
-            except (RequestRefused, UnsupportedRequest) as reason:
-                refusal = (trusted, reason)
-            except PortMapperError:
-                self._trusted = None  # it may be back in another form: ask afresh
-        async with self._select(patient=patient) as selection:
-            if refusal is not None:
-                selection.reject(*refusal)
-            while (backend := await selection.next()) is not None:
-                try:
-                    grant = await ask(backend, request, self._refusals)
-                except PortMapperError as reason:
-                    selection.reject(backend, reason)
-                else:
-                    self._keep(selection.keep(backend), trust=not patient)
-                    return grant
-            raise selection.failure()
-
-    async def _obtain_again(self, request: MappingRequest, patient: bool) -> Grant:
-        self._relocate()
-        return await self._obtain(request, patient=patient)
-
-    def _relocate(self) -> None:
-        """Look the gateway up again: it may be another one, or reached from another address of this host."""
-        with suppress(NoGateway):
-            found = self._locate()
-            if found != self._gateway:
-                self._gateway, self._trusted, self._memory = found, None, {}
-                self._refusals.clear()
-
     def _state_lost(self) -> None:
-        self._trusted = None  # it may be back in another form
+        self._access.distrust()
         self._keeper.recover()
-
-    def _note_refusal(self, backend: Backend, reason: PortMapperError) -> None:
-        if isinstance(reason, RequestRefused) and reason.general:
-            self._refusals.note(backend.name, None, reason, clock.now())
-
-    def _keep(self, backend: Backend, *, trust: bool) -> None:
-        self._opened.append(backend)
-        if trust:  # a patient one is too slow for somebody who waits
-            self._trusted = (backend, clock.now() + limits.BACKEND_TRUST)
-
-    def _trusted_backend(self) -> Backend | None:
-        if self._trusted is None or self._trusted[1] < clock.now():
-            return None
-        return self._trusted[0]
-
-    def _select(self, *, patient: bool = False) -> Selection:
-        options = BackendOptions(
-            timeout=limits.PATIENT_DISCOVERY if patient else limits.DISCOVERY,
-            key=self._key,
-            state_lost=self._state_lost,
-            patient=patient,
-            memory=self._memory,
-            permanent=self._allow_permanent,
-        )
-        return Selection(self._candidates, self.gateway, options)
 
     def _running(self) -> TaskGroup:
         if self._tasks is None:
             raise MapperClosed("use the mapper inside its `async with` block")
         return self._tasks
 
-    async def _close_unused(self) -> None:
-        trusted = self._trusted_backend()
-        for backend in tuple(self._opened):
-            if backend is not trusted and not self._keeper.uses(backend):
-                self._opened.remove(backend)
-                await backend.close()
-
     async def _leave(self) -> None:
         with anyio.CancelScope(shield=True):
             await self._keeper.release_all()
-            self._trusted = None
-            await self._close_unused()
+            self._access.distrust()
+            await self._access.close_unused(self._keeper.uses)

@@ -1,0 +1,161 @@
+"""One gateway and how it is asked: the backends that it answers to, and what was learnt about it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from portmapper import limits
+from portmapper.asking import ask
+from portmapper.backend import Backend, BackendOptions
+from portmapper.errors import (
+    MapperClosed,
+    NoGateway,
+    NoService,
+    PortMapperError,
+    RequestRefused,
+    UnsupportedRequest,
+)
+from portmapper.holding import Grant
+from portmapper.model import Gateway, MappingRequest
+from portmapper.net import clock
+from portmapper.refusals import Refusals
+from portmapper.registry import Candidate
+from portmapper.selection import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What is used to ask any gateway: the backends in their order, a secret, and whether leases may be without end."""
+
+    candidates: Sequence[Candidate]
+    key: bytes
+    permanent: bool
+
+
+class Access:
+    """The backends of one gateway, opened when they are needed; the one that granted last is asked first for 10 min.
+
+    `locate` tells which gateway it is now.
+    """
+
+    def __init__(self, locate: Callable[[], Gateway], means: Means, state_lost: Callable[[], None]) -> None:
+        self._locate = locate
+        self._means = means
+        self._state_lost = state_lost
+        self._gateway: Gateway | None = None
+        self._trusted: tuple[Backend, float] | None = None
+        self._memory: dict[str, Any] = {}
+        self._opened: list[Backend] = []
+        self.refusals = Refusals()
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway in use. Raises MapperClosed before it was looked up."""
+        if self._gateway is None:
+            raise MapperClosed("the gateway is known once the mapper is entered")
+        return self._gateway
+
+    def settle(self) -> None:
+        """Look the gateway up, if that has not been done. Raises NoGateway."""
+        if self._gateway is None:
+            self._gateway = self._locate()
+
+    def relocate(self) -> None:
+        """Look it up again: it may be another one, or reached from another address of this host."""
+        with suppress(NoGateway):
+            found = self._locate()
+            if found != self._gateway:
+                self._gateway, self._trusted, self._memory = found, None, {}
+                self.refusals.clear()
+
+    def distrust(self) -> None:
+        """Ask all backends afresh next time: the gateway may be back in another form."""
+        self._trusted = None
+
+    async def obtain(self, request: MappingRequest, *, patient: bool = False) -> Grant:
+        """Get a lease from the best backend that gives one. Raises NoService with each backend's reason."""
+        seconds = limits.OBTAIN + (limits.PATIENT_DISCOVERY if patient else 0)
+        with anyio.move_on_after(seconds):
+            return await self._ask_each(request, patient=patient)
+        text = f"the gateway {self.gateway} did not come to an answer within {seconds:g} s"
+        raise NoService(text, reasons={})
+
+    async def obtain_again(self, request: MappingRequest, patient: bool) -> Grant:
+        """Do as `obtain`, from whichever gateway it is now."""
+        self.relocate()
+        return await self.obtain(request, patient=patient)
+
+    async def by_each(self, work: Callable[[Backend], Awaitable[None]]) -> tuple[str, ...]:
+        """Do `work` with each backend that answers; return the names of those that said yes. Raises NoService."""
+        done: list[str] = []
+        async with self.select() as selection:
+            while (backend := await selection.next()) is not None:
+                try:
+                    await work(backend)
+                except PortMapperError as reason:
+                    selection.reject(backend, reason)
+                    self._note_refusal(backend, reason)
+                else:
+                    done.append(backend.name)
+            if not done:
+                raise selection.failure()
+        return tuple(done)
+
+    def select(self, *, patient: bool = False) -> Selection:
+        """Return the backends that answer, to be entered."""
+        options = BackendOptions(
+            timeout=limits.PATIENT_DISCOVERY if patient else limits.DISCOVERY,
+            key=self._means.key,
+            state_lost=self._state_lost,
+            patient=patient,
+            memory=self._memory,
+            permanent=self._means.permanent,
+        )
+        return Selection(self._means.candidates, self.gateway, options)
+
+    async def close_unused(self, is_used: Callable[[Backend], bool]) -> None:
+        """Close the backends that nothing was granted by and that will not be asked first."""
+        trusted = self._trusted_backend()
+        for backend in tuple(self._opened):
+            if backend is not trusted and not is_used(backend):
+                self._opened.remove(backend)
+                await backend.close()
+
+    async def _ask_each(self, request: MappingRequest, *, patient: bool) -> Grant:
+        refusal: tuple[Backend, PortMapperError] | None = None
+        if (trusted := self._trusted_backend()) is not None:
+            try:
+                return await ask(trusted, request, self.refusals)
+            except (RequestRefused, UnsupportedRequest) as reason:
+                refusal = (trusted, reason)
+            except PortMapperError:
+                self._trusted = None  # it may be back in another form: ask afresh
+        async with self.select(patient=patient) as selection:
+            if refusal is not None:
+                selection.reject(*refusal)
+            while (backend := await selection.next()) is not None:
+                try:
+                    grant = await ask(backend, request, self.refusals)
+                except PortMapperError as reason:
+                    selection.reject(backend, reason)
+                else:
+                    self._keep(selection.keep(backend), trust=not patient)
+                    return grant
+            raise selection.failure()
+
+    def _note_refusal(self, backend: Backend, reason: PortMapperError) -> None:
+        if isinstance(reason, RequestRefused) and reason.general:
+            self.refusals.note(backend.name, None, reason, clock.now())
+
+    def _keep(self, backend: Backend, *, trust: bool) -> None:
+        self._opened.append(backend)
+        if trust:  # a patient one is too slow for somebody who waits
+            self._trusted = (backend, clock.now() + limits.BACKEND_TRUST)
+
+    def _trusted_backend(self) -> Backend | None:
+        if self._trusted is None or self._trusted[1] < clock.now():
+            return None
+        return self._trusted[0]
