@@ -177,12 +177,12 @@ class MappingGrants:
     async def _find_made(self, request: MappingRequest, attempt: Attempt) -> int | None:
         """Return the port of a mapping whose answer was lost, if it was made."""
         with suppress(PortMapperError), anyio.move_on_after(limits.FOUND_AGAIN):
-            if attempt.any_port:
-                listed = await self._listed(request, description=attempt.description)
-                return listed.external_port if listed else None
-            _, entry = await self._look_up(attempt.external_port, request)
+            known, entry = (False, None) if attempt.any_port else await self._look_up(attempt.external_port, request)
             if entry is not None and self._may_take_over(entry, attempt, request):
                 return attempt.external_port
+            listed = None if known else await self._listed(request, description=attempt.description)
+            if listed is not None and (attempt.any_port or listed.external_port == attempt.external_port):
+                return listed.external_port
         return None
 
     async def _verify(self, request: MappingRequest, attempt: Attempt) -> int:
@@ -191,6 +191,8 @@ class MappingGrants:
         known, entry = await self._look_up(port, request)
         if entry is None:
             if known and not await self._is_listed(request, port):
+                with suppress(PortMapperError):
+                    await self._mappings.delete(port, request)  # the port was free: what only does not show is ours
                 raise ProtocolError(f"the device said yes, but has no mapping at external port {port}")
             return attempt.lifetime
         self._shows = True
