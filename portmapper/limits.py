@@ -97,6 +97,14 @@ GRACE = 1.0  # a request that was begun may take so long to end after a cancella
 REFUSALS = 256  # remembered refusals; the oldest go first
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
+# --- Watching the network ---------------------------------------------------------------------------------------------
+WATCH_TICK = 1.0  # how soon a sleep of the machine is noticed; nothing tells of it
+ASLEEP = 10.0  # a shorter pause is a busy machine
+POLL = 5.0  # between two looks at the routes where the system does not tell of changes
+QUIET = 0.1  # one change comes as a burst of messages
+SETTLED_AT_LAST = 1.0  # a link that flaps without end must not put off the look for ever
+RINGS = 4096  # messages dropped in one go: another program may change routes all the time
+
 # --- Host -------------------------------------------------------------------------------------------------------------
 ROUTE_BYTES = 1024 * 1024  # full BGP tables exist on hosts; the default route is near the top
 STATE_KEY = 32  # bytes of the secret from which PCP nonces are derived
