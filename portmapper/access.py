@@ -1,7 +1,6 @@
 """One gateway and how it is asked: the backends that it answers to, and what was learnt about it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,6 @@ from portmapper.asking import ask
 from portmapper.backend import Backend, BackendOptions
 from portmapper.errors import (
     MapperClosed,
-    NoGateway,
     NoService,
     PortMapperError,
     RequestRefused,
@@ -63,13 +61,21 @@ class Access:
         if self._gateway is None:
             self._gateway = self._locate()
 
-    def relocate(self) -> None:
-        """Look it up again: it may be another one, or reached from another address of this host."""
-        with suppress(NoGateway):
-            found = self._locate()
-            if found != self._gateway:
-                self._gateway, self._trusted, self._memory = found, None, {}
-                self.refusals.clear()
+    def look_up(self) -> Gateway:
+        """Return which gateway it is now. Raises NoGateway."""
+        return self._locate()
+
+    def relocate(self) -> bool:
+        """Look it up again, and return whether it is another one, or reached from another address of this host.
+
+        Raises NoGateway when there is none now.
+        """
+        found = self._locate()
+        if found == self._gateway:
+            return False
+        self._gateway, self._trusted, self._memory = found, None, {}
+        self.refusals.clear()
+        return True
 
     def distrust(self) -> None:
         """Ask all backends afresh next time: the gateway may be back in another form."""
@@ -84,7 +90,7 @@ class Access:
         raise NoService(text, reasons={})
 
     async def obtain_again(self, request: MappingRequest, patient: bool) -> Grant:
-        """Do as `obtain`, from whichever gateway it is now."""
+        """Do as `obtain`, from whichever gateway it is now. Raises NoGateway too, before anything is sent."""
         self.relocate()
         return await self.obtain(request, patient=patient)
 

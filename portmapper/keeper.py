@@ -50,6 +50,10 @@ class Keeper:
         """Renew everything, because it may have been removed."""
         self._engine.renew_all_soon()
 
+    def abandon(self, reason: PortMapperError) -> None:
+        """Lose everything, and look for it anew at once: what gave it is out of reach, and is not asked to take it back."""
+        self._engine.abandon(reason)
+
     def wake_lost(self) -> None:
         """Try for what is lost again: the gateway answers."""
         self._engine.wake_lost()

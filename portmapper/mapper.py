@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from portmapper import limits, registry, state
 from portmapper.access import Access, Means
-from portmapper.announcements import listen, listen_for_restarts, listen_for_updates
+from portmapper.attending import Attendant
 from portmapper.backend import Backend, check_offered
 from portmapper.errors import (
     InvalidRequest,
@@ -61,9 +61,7 @@ class PortMapper:
         self._access.settle()
         self._tasks = await anyio.create_task_group().__aenter__()
         self._keeper.start(self._tasks)
-        self._tasks.start_soon(listen, self.gateway, self._keeper.check)
-        self._tasks.start_soon(listen_for_updates, self.gateway, self._keeper.take_notice)
-        self._tasks.start_soon(listen_for_restarts, self.gateway, self._keeper.check)
+        Attendant(self._access, self._keeper).start(self._tasks)
         return self
 
     async def __aexit__(
@@ -134,6 +132,8 @@ class PortMapper:
             await self._access.close_unused(self._keeper.uses)
             self._keeper.make_way()
             grant = await self._access.obtain(request)
+            if grant.lease.gateway != self.gateway:  # the network has changed meanwhile
+                grant = await self._access.obtain(request)
             self._keeper.wake_lost()
             return self._keeper.adopt(request, grant)
 

@@ -11,6 +11,7 @@ from portmapper import limits
 from portmapper.asking import check_port
 from portmapper.errors import (
     GatewayTimeout,
+    GatewayUnreachable,
     MapperClosed,
     MappingGone,
     NoService,
@@ -42,6 +43,7 @@ class RenewalEngine:
         self._jitter = jitter
         self._last_recovery = -inf
         self._last_wake = -inf
+        self._moves = 0  # how often everything was abandoned
         self._held: dict[Holding, None] = {}  # in the order in which the gateway made them
         self._lost: dict[Holding, None] = {}
 
@@ -86,6 +88,15 @@ class RenewalEngine:
         for holding in self._held:
             self._schedule.advance(holding, clock.now())
         self._rescheduled.set()
+
+    def abandon(self, reason: PortMapperError) -> None:
+        """Lose everything, and look for it anew at once."""
+        self._moves += 1
+        for holding in tuple(self._held):
+            holding.cut_short()
+            holding.problem = reason
+            self._lose(holding)
+        self.interrupt_searches(0.0)
 
     def wake_lost(self) -> None:
         """Try for what is lost again now, because the gateway answers; at most once in 10 s."""
@@ -214,6 +225,13 @@ class RenewalEngine:
                 holding.attempts.discard(scope)
 
     async def _renewed(self, holding: Holding, request: MappingRequest, *, patient: bool) -> Grant:
+        moves = self._moves
+        grant = await self._asked_again(holding, request, patient=patient)
+        if self._moves != moves:
+            raise GatewayUnreachable("the network changed meanwhile")
+        return grant
+
+    async def _asked_again(self, holding: Holding, request: MappingRequest, *, patient: bool) -> Grant:
         holding.asked = begin = clock.now()
         if holding.lost:
             return await self._obtain(holding.again(request), patient)
