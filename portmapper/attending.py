@@ -63,10 +63,9 @@ class Attendant:
 
     def _follow(self, old: Gateway, new: Gateway) -> None:
         _log.info("the gateway is %s now, from %s", new, new.source)
-        changed = (
-            f"the gateway is {new} now, not {old}" if new.address != old.address else f"this host is {new.source} now"
-        )
-        self._keeper.abandon(GatewayUnreachable(f"the network changed: {changed}"))
+        other = new.address != old.address
+        what = f"the gateway is {new} now, not {old}" if other else f"this host is {new.source} now, not {old.source}"
+        self._keeper.abandon(GatewayUnreachable(f"the network changed: {what}"))
         self._moved.set()
 
     def _peek(self) -> Gateway | None:

@@ -51,7 +51,7 @@ class Keeper:
         self._engine.renew_all_soon()
 
     def abandon(self, reason: PortMapperError) -> None:
-        """Lose everything, and look for it anew at once: what gave it is out of reach, and is not asked to take it back."""
+        """Lose everything and look for it anew at once: what gave it is out of reach, and is not told."""
         self._engine.abandon(reason)
 
     def wake_lost(self) -> None:
