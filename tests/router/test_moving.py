@@ -1,0 +1,104 @@
+"""The network changes under an open mapping: another router, a link that goes and comes, another address."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.router import lab as first
+from tests.router.conftest import MakeLab
+from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, Lab
+from tests.router.second import (
+    EXTERNAL_2,
+    GATEWAY_2,
+    answering_everywhere,
+    count_packets,
+    counted,
+    default_route,
+    reach,
+    second_router,
+)
+
+ROUNDS = 20
+WITHIN = 2.0
+
+
+def wait_until(lab: Lab, external: str, port: int) -> float:
+    """Return the seconds until the WAN host reaches the LAN host's server at an external address."""
+    begin = time.monotonic()
+    while not reach(lab, external, port):
+        assert time.monotonic() - begin < 15, f"not reachable at {external}"
+    return time.monotonic() - begin
+
+
+def test_a_mapping_moves_with_the_default_route_20_times_of_20(make_lab: MakeLab, tmp_path: Path) -> None:
+    """F6: reachable again within 2 s, lost with the reason, and not a packet to the router that was left."""
+    lab = make_lab()
+    with second_router(lab, tmp_path), answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
+        assert command.event()["external"] == {"address": EXTERNAL, "port": 8080}
+        count_packets(lab, f'oifname "eth1" ip daddr {GATEWAY}')
+        for number in range(ROUNDS):
+            gateway, external = ((GATEWAY_2, EXTERNAL_2), (GATEWAY, EXTERNAL))[number % 2]
+            default_route(lab, gateway)
+            assert wait_until(lab, external, 8080) < WITHIN
+            lost, mapped = command.event(), command.event()
+            assert lost["event"] == "lost"
+            assert f"the gateway is {gateway} now" in lost["reason"]
+            assert (mapped["event"], mapped["gateway"]) == ("mapped", gateway)
+            assert mapped["external"] == {"address": external, "port": 8080}
+        assert counted(lab) == 0
+
+
+def test_a_mapping_is_there_again_after_the_link_was_down(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
+        command.event()
+        for _ in range(3):
+            first._call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
+            time.sleep(0.5)
+            assert not reach(lab, EXTERNAL, 8080)
+            first._call("ip", "-n", lab.lan, "link", "set", "eth0", "up")
+            default_route(lab, GATEWAY)
+            assert wait_until(lab, EXTERNAL, 8080) < WITHIN
+
+
+def test_a_restart_of_the_router_while_the_link_is_down_is_noticed_when_it_is_back(make_lab: MakeLab) -> None:
+    """It announced itself to nobody."""
+    lab = make_lab()
+    with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
+        command.event()
+        time.sleep(3)  # an epoch of 0 after one of 0 is no restart
+        first._call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
+        lab.reboot()
+        time.sleep(1)
+        first._call("ip", "-n", lab.lan, "link", "set", "eth0", "up")
+        default_route(lab, GATEWAY)
+        assert wait_until(lab, EXTERNAL, 8080) < 7
+
+
+def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    address = LAN_ADDRESS
+    with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
+        command.event()
+        for number in range(20, 25):
+            old, address = address, f"192.168.77.{number}"
+            first._call("ip", "-n", lab.lan, "addr", "del", f"{old}/24", "dev", "eth0")
+            first._address(lab.lan, "eth0", address)
+            first._call("ip", "-n", lab.lan, "route", "replace", "default", "via", GATEWAY)
+            lost, mapped = command.event(), command.event()
+            assert f"this host is {address} now, not {old}" in lost["reason"]
+            assert mapped["internal"] == {"address": address, "port": 8080}
+            assert wait_until(lab, EXTERNAL, mapped["external"]["port"]) < WITHIN
+
+
+@pytest.mark.parametrize("seconds", [30])
+def test_hardly_a_packet_leaves_while_there_is_no_gateway(make_lab: MakeLab, seconds: int) -> None:
+    lab = make_lab(min_lifetime=1)
+    with lab.running("map", "8080", "--lifetime", "10") as command:
+        command.event()
+        lab.remove_default_route()
+        time.sleep(0.5)
+        count_packets(lab, "meta l4proto { tcp, udp }")
+        time.sleep(seconds)
+        assert counted(lab) <= 1
