@@ -3,8 +3,6 @@
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.router import lab as first
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, Lab
@@ -92,13 +90,24 @@ def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab) -> None:
             assert wait_until(lab, EXTERNAL, mapped["external"]["port"]) < WITHIN
 
 
-@pytest.mark.parametrize("seconds", [30])
-def test_hardly_a_packet_leaves_while_there_is_no_gateway(make_lab: MakeLab, seconds: int) -> None:
+def test_no_packet_leaves_while_there_is_no_link(make_lab: MakeLab) -> None:
+    """With leases of 10 s, which end meanwhile."""
     lab = make_lab(min_lifetime=1)
     with lab.running("map", "8080", "--lifetime", "10") as command:
+        command.event()
+        first._call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
+        time.sleep(0.5)
+        count_packets(lab, "meta l4proto { tcp, udp }")
+        time.sleep(30)
+        assert counted(lab) <= 1
+
+
+def test_hardly_a_packet_leaves_while_there_is_no_gateway(make_lab: MakeLab) -> None:
+    lab = make_lab()
+    with lab.running("map", "8080") as command:
         command.event()
         lab.remove_default_route()
         time.sleep(0.5)
         count_packets(lab, "meta l4proto { tcp, udp }")
-        time.sleep(seconds)
+        time.sleep(30)
         assert counted(lab) <= 1
