@@ -1,0 +1,276 @@
+"""What a mapper does when the network changes under it, or the machine was asleep."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+
+from portmapper import Lost, Mapped, NoGateway, PortMapper, limits
+from portmapper import mapper as mapper_module
+from portmapper.gateway import watch
+from portmapper.gateway.watch import PollingBell, SleepWatch, Watch
+from portmapper.model import Gateway, IPAddress, MappingState
+from portmapper.net import clock
+from portmapper.testing import SimulatedGateway
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
+
+
+class Ringing:
+    """A bell that a test rings."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+        self.closed = False
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+    def hush(self) -> None:
+        self._event = anyio.Event()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Network:
+    """A network whose default gateway a test chooses."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.gateway: Gateway | None = None
+        self.bell = Ringing()
+        self.looks = 0
+        monkeypatch.setattr(mapper_module, "locate", lambda _: self.locate())
+        monkeypatch.setattr("portmapper.attending.make_bell", lambda _: self.bell)
+
+    def locate(self) -> Gateway:
+        self.looks += 1
+        if self.gateway is None:
+            raise NoGateway("this host has no default route through a gateway")
+        return self.gateway
+
+    def become(self, gateway: Gateway | None) -> None:
+        self.gateway = gateway
+        self.bell.ring()
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    return Network(monkeypatch)
+
+
+async def test_a_mapping_moves_to_the_new_gateway_and_the_old_one_hears_nothing(network: Network) -> None:
+    async with SimulatedGateway() as old, SimulatedGateway() as new:
+        network.gateway = old.gateway
+        async with PortMapper() as mapper:
+            mapping = await mapper.map(4001, external_port=4101)
+            events = mapping.events()
+            await anyio.sleep(1)
+            old.datagrams.clear()
+            (entry,) = old.table
+            old.table.remove(entry)  # its port is needed here
+            network.become(new.gateway)
+            assert isinstance(await anext(events), Mapped)
+            begin = anyio.current_time()
+            lost, mapped = await anext(events), await anext(events)
+            assert isinstance(lost, Lost)
+            assert "the network changed: " in str(lost.reason)
+            assert isinstance(mapped, Mapped)
+            assert anyio.current_time() - begin < 2
+            assert mapping.gateway == new.gateway == mapper.gateway
+            assert mapping.external_port == 4101
+        assert old.datagrams == []
+        assert list(new.table) == []
+
+
+async def test_announcements_of_the_new_gateway_are_heard_and_those_of_the_old_one_not(network: Network) -> None:
+    async with SimulatedGateway() as old, SimulatedGateway() as new:
+        network.gateway = old.gateway
+        async with PortMapper() as mapper:
+            await mapper.map(4001)
+            network.become(new.gateway)
+            await anyio.sleep(3)
+            for simulated, heard in ((old, False), (new, True)):
+                simulated.datagrams.clear()
+                announce(simulated)
+                await anyio.sleep(2)
+                assert bool(simulated.datagrams) is heard
+
+
+async def test_a_change_that_changes_nothing_asks_nothing(network: Network) -> None:
+    async with SimulatedGateway() as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            await mapper.map(4001)
+            simulated.datagrams.clear()
+            for _ in range(20):
+                network.bell.ring()
+                await anyio.sleep(0.5)
+            assert simulated.datagrams == []
+
+
+async def test_a_gateway_that_is_back_is_asked_whether_it_has_restarted(network: Network) -> None:
+    async with SimulatedGateway() as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            mapping = await mapper.map(4001, external_port=4101)
+            network.become(None)
+            await anyio.sleep(10)
+            assert mapping.state is MappingState.MAPPED
+            simulated.datagrams.clear()
+            simulated.reboot()
+            network.become(simulated.gateway)
+            await anyio.sleep(limits.RECOVERY_WAIT + 1)
+            assert [entry.external_port for entry in simulated.table] == [4101]
+
+
+async def test_nothing_is_sent_for_what_is_lost_while_there_is_no_gateway(network: Network) -> None:
+    class Gone(SimulatedGateway):
+        gone = False
+
+        def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
+            return [] if self.gone else super().answer_datagram(data, sender)
+
+    async with Gone(max_lifetime=60, upnp=False) as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            mapping = await mapper.map(4001, external_port=4101)
+            network.become(None)
+            simulated.gone = True
+            await anyio.sleep(100)
+            assert mapping.state is MappingState.LOST
+            simulated.datagrams.clear()
+            await anyio.sleep(1000)
+            assert simulated.datagrams == []
+            simulated.gone = False
+            network.become(simulated.gateway)
+            await anyio.sleep(2)
+            assert mapping.external_port == 4101
+
+
+async def test_two_hours_of_suspend_lead_to_one_renewal_of_each_within_2_seconds(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SimulatedGateway(natpmp=False, upnp=False) as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            for port in (4001, 4002, 4003):
+                await mapper.map(port, lifetime=86400)
+            await anyio.sleep(5)
+            simulated.datagrams.clear()
+            real = clock.now
+            monkeypatch.setattr(clock, "now", lambda: real() + 7200)
+            await anyio.sleep(2)
+            assert [data[1] for data in simulated.datagrams] == [1, 1, 1]
+            await anyio.sleep(600)
+            assert len(simulated.datagrams) == 3
+
+
+async def test_a_lease_that_ended_in_a_suspend_is_lost_and_made_anew(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SimulatedGateway(natpmp=False, upnp=False) as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            mapping = await mapper.map(4001, external_port=4101, lifetime=600)
+            events = mapping.events()
+            real = clock.now
+            monkeypatch.setattr(clock, "now", lambda: real() + 7200)
+            await anyio.sleep(2)
+            assert [type(await anext(events)) for _ in range(3)] == [Mapped, Lost, Mapped]
+            assert mapping.external_port == 4101
+
+
+@pytest.mark.parametrize("jump", [3600.0, -86400.0, 1e9])
+async def test_jumps_of_the_wall_clock_lead_to_nothing(
+    network: Network, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    async with SimulatedGateway() as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            await mapper.map(4001)
+            simulated.datagrams.clear()
+            real = time.time
+            monkeypatch.setattr(time, "time", lambda: real() + jump)
+            await anyio.sleep(60)
+            assert simulated.datagrams == []
+
+
+# --- The watch itself
+
+
+@asynccontextmanager
+async def watching(bell: watch.Bell) -> AsyncIterator[list[bool]]:
+    reactions: list[bool] = []
+
+    async def react(slept: bool) -> None:
+        reactions.append(slept)
+
+    async with anyio.create_task_group() as tasks:
+        with Watch(bell) as watched:
+            tasks.start_soon(watched.run, react)
+            await anyio.sleep(0.01)
+            yield reactions
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_burst_is_one_change() -> None:
+    bell = Ringing()
+    async with watching(bell) as reactions:
+        for _ in range(9):
+            bell.ring()
+            await anyio.sleep(limits.QUIET / 2)
+        assert reactions == []
+        await anyio.sleep(1)
+        assert reactions == [False]
+    assert bell.closed
+
+
+async def test_a_link_that_flaps_for_ever_is_looked_at_every_second() -> None:
+    bell = Ringing()
+    async with watching(bell) as reactions:
+        for _ in range(200):
+            bell.ring()
+            await anyio.sleep(limits.QUIET / 2)
+        assert 5 <= len(reactions) <= 12
+
+
+async def test_where_the_system_tells_nothing_the_routes_are_looked_at_every_5_seconds() -> None:
+    looks = 0
+    state = "a"
+
+    def snapshot() -> str:
+        nonlocal looks
+        looks += 1
+        return state
+
+    async with watching(PollingBell(snapshot)) as reactions:
+        await anyio.sleep(60)
+        assert looks <= 14
+        assert reactions == []
+        state = "b"
+        await anyio.sleep(limits.POLL + 1)
+        assert reactions == [False]
+        await anyio.sleep(60)
+        assert reactions == [False]
+
+
+def test_a_busy_machine_is_not_asleep_and_a_stopped_one_is() -> None:
+    sleep = SleepWatch(100.0)
+    assert not sleep.observe(100.0 + limits.WATCH_TICK + limits.ASLEEP)
+    assert not sleep.observe(105.0 + limits.WATCH_TICK + limits.ASLEEP)
+    assert sleep.observe(105.1 + 2 * (limits.WATCH_TICK + limits.ASLEEP))
+    assert not sleep.observe(106.0 + 2 * (limits.WATCH_TICK + limits.ASLEEP))
+
+
+def announce(simulated: SimulatedGateway) -> None:
+    import socket
+
+    sender = simulated.control_socket
+    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, simulated.gateway.address.packed)
+    sender.sendto(bytes.fromhex("028000000000000000000002" + 24 * "0"), (limits.ALL_HOSTS, limits.ANNOUNCEMENT_PORT))
