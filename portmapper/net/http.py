@@ -75,14 +75,16 @@ async def _ask(request: httpcore.Request, network: "_Network", url: str, limit: 
     request.extensions = {"timeout": {"connect": limits.HTTP_CONNECT}}
     async with httpcore.AsyncConnectionPool(network_backend=network) as pool:
         response = await pool.handle_async_request(request)
+        body = bytearray()  # what `aread` collects is a list: 34 bytes for each chunk of one byte
         try:
-            await response.aread()
+            async for part in response.aiter_stream():
+                body += part
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
-    if len(response.content) > limit:
+    if len(body) > limit:
         raise _too_long(url, limit)
-    return HttpReply(response.status, _header(response.headers, b"server"), response.content)
+    return HttpReply(response.status, _header(response.headers, b"server"), bytes(body))
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:

@@ -1,12 +1,18 @@
 """The kernel's route tables, as /proc/net/route and /proc/net/ipv6_route print them."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portmapper.gateway.routes import DefaultRoute, parse_proc_ipv6_route, parse_proc_route
+from portmapper.gateway.routes import (
+    DefaultRoute,
+    parse_proc_if_inet6,
+    parse_proc_ipv6_route,
+    parse_proc_links,
+    parse_proc_route,
+)
 from tests.fuzz import examples
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT"
@@ -121,6 +127,59 @@ def test_big_endian_machines_print_the_address_the_other_way() -> None:
     assert parse_proc_route(text, "little") == [DefaultRoute(IPv4Address("1.1.168.192"), "eth0", 100)]
 
 
+# --- The links: networks that are reached without a gateway
+
+
+def links(*lines: str) -> list[str]:
+    return [str(one) for one in parse_proc_links(table(*lines), "little")]
+
+
+@pytest.mark.conforms("UP-32")
+def test_a_link_is_a_network_without_a_gateway() -> None:
+    assert links(DEFAULT, LAN) == ["192.168.1.0/24"]
+    assert links(DEFAULT) == links() == []
+
+
+def test_the_smallest_link_comes_first() -> None:
+    """It is the one that an address in several of them is on."""
+    wide = line("eth0", "0000000A", "00000000", "0001", mask="000000FF")
+    narrow = line("eth1", "0001000A", "00000000", "0001", mask="00FFFFFF")
+    host = line("eth1", "0701000A", "00000000", "0005", mask="FFFFFFFF")
+    assert links(wide, narrow, host) == links(host, wide, narrow) == ["10.0.1.7/32", "10.0.1.0/24", "10.0.0.0/8"]
+
+
+def test_of_links_of_one_size_the_order_of_the_table_stays() -> None:
+    other = line("eth1", "0000A8C0", "00000000", "0001", mask="00FFFFFF")
+    assert links(LAN, other) == ["192.168.1.0/24", "192.168.0.0/24"]
+    assert links(other, LAN) == ["192.168.0.0/24", "192.168.1.0/24"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "mask"),
+    [
+        ("0003", "00FFFFFF"),
+        ("0000", "00FFFFFF"),
+        ("0201", "00FFFFFF"),
+        ("0001", "00000000"),
+        ("0001", "00FF00FF"),
+        ("0001", "0000FFFF"),
+    ],
+    ids=["gateway", "down", "reject", "default", "holes in the mask", "bits beyond the mask"],
+)
+def test_what_is_no_link_is_ignored(flags: str, mask: str) -> None:
+    assert links(line("eth0", "0001A8C0", "00000000", flags, mask=mask)) == []
+
+
+def test_big_endian_machines_print_the_link_the_other_way() -> None:
+    text = table(line("eth0", "C0A80100", "00000000", "0001", mask="FFFFFF00"))
+    assert parse_proc_links(text, "big") == [IPv4Network("192.168.1.0/24")]
+
+
+def test_lines_that_make_no_sense_are_no_links() -> None:
+    assert [one for one in NONSENSE if links(one)] == []
+    assert [one for one in NONSENSE if links(one, LAN, one) != ["192.168.1.0/24"]] == []
+
+
 # --- IPv6: destination, its length, source, its length, next hop, metric, references, use, flags, interface
 
 ANY, LINK_LOCAL, GLOBAL = "0" * 32, "fe80" + "0" * 27 + "1", "20010db8" + "0" * 23 + "1"
@@ -194,6 +253,29 @@ def test_ipv6_lines_that_make_no_sense_are_skipped() -> None:
     assert [one for one in NONSENSE_6 if parse_proc_ipv6_route(one + default + one) != [ETH0_6]] == []
 
 
+# --- Which interface has which address of this host: address, number, length, scope, flags, interface
+
+IF_INET6 = """00000000000000000000000000000001 01 80 10 80       lo
+fe8000000000000000fc00fffe000001 04 40 20 80     eth0
+20010db8000000000000000000000010 04 40 00 80     eth0
+20010db8000000000000000000000010 05 40 00 80
+20010db8000000000000000000000011 05 40 00 80 eth1 x
+g0010db8000000000000000000000012 05 40 00 80 eth1
+fffffffffffffffffffffffffffffffffffff 05 40 00 80 eth1
+
+"""
+
+
+@pytest.mark.conforms("UP-30")
+def test_the_interface_of_each_address() -> None:
+    """Lines that make no sense are skipped. A group by IPv6 is reached by an interface."""
+    assert parse_proc_if_inet6(IF_INET6) == {
+        IPv6Address("::1"): "lo",
+        IPv6Address("fe80::fc:ff:fe00:1"): "eth0",
+        IPv6Address("2001:db8::10"): "eth0",
+    }
+
+
 # --- Any text
 
 WORDS = st.one_of(
@@ -213,6 +295,20 @@ def test_any_text_is_a_list_of_ipv4_routes(text: str, byteorder: str) -> None:
     assert all(int(route.gateway) for route in routes)
 
 
+@given(TABLES, st.sampled_from(["little", "big"]))
+@examples(300)
+def test_any_text_is_a_list_of_links(text: str, byteorder: str) -> None:
+    found = parse_proc_links(text, "big" if byteorder == "big" else "little")
+    assert [one.prefixlen for one in found] == sorted((one.prefixlen for one in found), reverse=True)
+    assert all(one.prefixlen for one in found)
+
+
+@given(TABLES)
+@examples(200)
+def test_any_text_is_a_table_of_interfaces(text: str) -> None:
+    assert all(interface for interface in parse_proc_if_inet6(text).values())
+
+
 @given(TABLES)
 @examples(300)
 def test_any_text_is_a_list_of_ipv6_routes(text: str) -> None:
@@ -227,3 +323,11 @@ def test_any_gateway_is_read_back(gateway: IPv4Address | IPv6Address, metric: in
     printed = f"{int.from_bytes(gateway.packed, 'little'):08X}"
     routes = ipv4(table(line("eth0", "00000000", printed, "0003", metric)))
     assert routes == [DefaultRoute(ip_address(str(gateway)), "eth0", metric)]
+
+
+@given(st.ip_addresses(v=4), st.integers(1, 32))
+@examples(100)
+def test_any_link_is_read_back(address: IPv4Address | IPv6Address, prefix: int) -> None:
+    network = IPv4Network((int(address), prefix), strict=False)
+    destination, mask = (int.from_bytes(one.packed, "little") for one in (network.network_address, network.netmask))
+    assert links(line("eth0", f"{destination:08X}", "00000000", "0001", mask=f"{mask:08X}")) == [str(network)]

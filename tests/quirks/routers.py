@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from math import inf
 from typing import Any
 
 import anyio
 from anyio.abc import SocketListener, SocketStream
 
-from portmapper import Gateway, Lease, Mapping, NoService, PortMapper, PortMapperError
-from portmapper.model import Endpoint
+from portmapper import Gateway, Lease, Mapping, NoService, PortMapper, PortMapperError, RequestRefused
+from portmapper.model import Endpoint, Protocol
 from portmapper.testing import IgdSwitches, SimulatedGateway
 from portmapper.testing.table import Entry
 from portmapper.upnp import soap
@@ -36,6 +37,11 @@ def options(*, hears_group: bool = False, ipv6: bool = False, **switches: Any) -
 def quirky(**switches: Any) -> SimulatedGateway:
     """Return a router with `switches` of IgdSwitches, and addresses of its own."""
     return SimulatedGateway(**options(**switches))
+
+
+def router_at(address: IPv4Address) -> SimulatedGateway:
+    """Return a router at a certain address."""
+    return SimulatedGateway(**{**options(), "address": address})
 
 
 def known_link(router: SimulatedGateway) -> Gateway:
@@ -148,6 +154,20 @@ async def refusal(router: SimulatedGateway, *, gateway: Gateway | None = None, *
             assert list(router.table) == before
             return error.reasons["upnp"]
     raise AssertionError("it was mapped")
+
+
+async def refusal_code(router: SimulatedGateway, **wishes: Any) -> int:
+    """Return the error code with which a mapping is refused."""
+    reason = await refusal(router, **wishes)
+    assert isinstance(reason, RequestRefused)
+    return reason.code
+
+
+def another_has(
+    router: SimulatedGateway, port: int, protocol: Protocol = Protocol.TCP, *, description: str = "another"
+) -> Entry:
+    """Have the router map `port` for another host, without end."""
+    return router.table.add(protocol, Endpoint(NEIGHBOUR, port), port, inf, description=description)
 
 
 # --- What a router has, and was asked ---------------------------------------------------------------------------------

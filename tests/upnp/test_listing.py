@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from portmapper import limits
 from portmapper.errors import ProtocolError
-from portmapper.model import Protocol
-from portmapper.upnp.listing import ListedMapping, decode_listing, encode_listing
+from portmapper.model import ListedMapping, Protocol
+from portmapper.upnp.listing import decode_listed, decode_listing, encode_listing
 from portmapper.upnp.soap import Action, decode_result, encode_result
 from tests.fuzz import examples
 from tests.wire import vectors as tv
@@ -49,19 +49,22 @@ def changed(old: str, new: str) -> str:
     return LISTING.replace(old, new, 1)
 
 
+@pytest.mark.conforms("UP-91")
 def test_the_list_byte_for_byte_both_ways() -> None:
-    """UP-91, TV-24: the XML inside."""
+    """TV-24: the XML inside."""
     assert encode_listing((WEB, DISABLED)) == LISTING
     assert decode_listing(LISTING) == (WEB, DISABLED)
 
 
+@pytest.mark.conforms("UP-91")
 def test_the_answer_around_it_byte_for_byte_both_ways() -> None:
-    """UP-91, TV-24: the list is escaped once more."""
+    """TV-24: the list is escaped once more."""
     assert int(tv.TV24_RESP.partition(b"CONTENT-LENGTH: ")[2].partition(b"\r\n")[0]) == len(BODY)
     assert encode_result(GET_LIST, {"NewPortListing": LISTING}) == BODY
     assert decode_result(GET_LIST, 200, BODY) == {"newportlisting": LISTING}
 
 
+@pytest.mark.conforms("UP-91")
 def test_a_list_in_cdata_is_read_alike() -> None:
     """The form of miniupnpd."""
     escaped = BODY.partition(b"<NewPortListing>")[2].partition(b"</NewPortListing>")[0]
@@ -76,6 +79,7 @@ def test_a_list_may_be_empty(text: str) -> None:
     assert decode_listing(text) == ()
 
 
+@pytest.mark.conforms("UP-59", "UP-60", "UP-91")
 @pytest.mark.parametrize(
     "text",
     [
@@ -94,18 +98,20 @@ def test_a_list_may_be_empty(text: str) -> None:
             "<p:NewRemoteHost></p:NewRemoteHost>", ""
         ),
         LISTING.replace(">40000<", ">0000040000<"),
+        LISTING.replace(">40000<", ">+40000<").replace(">3599<", ">+003599<"),
     ],
     ids=["no prefix", "namespace", "case", "true", "yes", "protocol", "white space", "unknown field", "unknown entry",
-         "declaration", "empty element", "no texts", "zeros"],
+         "declaration", "empty element", "no texts", "zeros", "plus"],
 )  # fmt: skip
 def test_a_list_in_another_dress(text: str) -> None:
-    """UP-91: read by local names."""
+    """Read by local names."""
     assert text != LISTING
     assert decode_listing(text) == (WEB, DISABLED)
 
 
+@pytest.mark.conforms("UP-91")
 def test_the_fields_may_be_attributes() -> None:
-    """UP-91: the prose says so, the example does not."""
+    """The prose says so, the example does not."""
     entry = (
         '<p:PortMappingEntry NewRemoteHost="" p:NewExternalPort="40000" NewProtocol="TCP" NewInternalPort="8080" '
         'newinternalclient="192.168.1.10" NewEnabled="1" NewDescription="web &amp; api &lt;1>" NewLeaseTime="3599"/>'
@@ -128,7 +134,7 @@ def test_the_charset_that_the_inner_declaration_names_is_past() -> None:
         (">40000<", ">-1<"),
         (">40000<", ">4000O<"),
         (">40000<", f">{'9' * 5000}<"),
-        (">40000<", ">+40000<"),
+        (">40000<", ">+-40000<"),
         (">40000<", ">4_0000<"),
         (">40000<", ">\N{SUPERSCRIPT TWO}<"),
         (">40000<", ">\N{FULLWIDTH DIGIT ONE}<"),
@@ -202,6 +208,58 @@ def test_the_limit_is_more_than_fits_into_an_answer() -> None:
     assert len(text) > limits.SOAP_BODY
 
 
+# --- The same mapping as the answer to GetGenericPortMappingEntry, whose fields have other names
+
+NUMBERED = {
+    "NewRemoteHost": "",
+    "NewExternalPort": "40000",
+    "NewProtocol": "TCP",
+    "NewInternalPort": "8080",
+    "NewInternalClient": "192.168.1.10",
+    "NewEnabled": "1",
+    "NewPortMappingDescription": "web & api <1>",
+    "NewLeaseDuration": "3599",
+}
+
+
+def numbered(**changes: str) -> ListedMapping | None:
+    action = Action(GET_LIST.service_type, "GetGenericPortMappingEntry", {})
+    return decode_listed(decode_result(action, 200, encode_result(action, {**NUMBERED, **changes})))
+
+
+@pytest.mark.conforms("UP-90")
+def test_an_entry_by_its_number() -> None:
+    assert numbered() == WEB
+
+
+@pytest.mark.conforms("UP-59", "UP-60", "UP-90")
+def test_an_entry_by_its_number_in_another_dress() -> None:
+    changes = {"NewExternalPort": "+40000", "NewProtocol": "tcp", "NewEnabled": "yes", "NewLeaseDuration": "003599"}
+    assert numbered(**changes) == WEB
+
+
+@pytest.mark.conforms("UP-90")
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("NewExternalPort", "65536"),
+        ("NewInternalPort", "0"),
+        ("NewProtocol", "GRE"),
+        ("NewEnabled", ""),
+        ("NewLeaseDuration", "-1"),
+    ],
+)
+def test_an_entry_by_its_number_that_makes_no_sense_is_none(field: str, value: str) -> None:
+    assert numbered(**{field: value}) is None
+
+
+@given(st.dictionaries(st.sampled_from([name.lower() for name in NUMBERED]), st.text(max_size=10)))
+@examples(150)
+def test_any_answer_is_a_mapping_or_none(results: dict[str, str]) -> None:
+    mapping = decode_listed(results)
+    assert mapping is None or 1 <= mapping.internal_port <= 65535
+
+
 # --- Any mapping, any text
 
 TEXTS = st.text(max_size=40).filter(lambda text: text.isprintable() and text == text.strip())
@@ -218,10 +276,11 @@ MAPPINGS = st.builds(
 )
 
 
+@pytest.mark.conforms("UP-54", "UP-91")
 @given(st.lists(MAPPINGS, max_size=4))
 @examples(150)
 def test_any_list_survives_the_wire(mappings: list[ListedMapping]) -> None:
-    """UP-54, UP-91: through the SOAP around it too."""
+    """Through the SOAP around it too."""
     text = encode_listing(mappings)
     assert decode_listing(text) == tuple(mappings)
     body = encode_result(GET_LIST, {"NewPortListing": text})

@@ -1,7 +1,7 @@
-"""A device may send us to itself and nowhere else (UP-32, UP-35, UP-36)."""
+"""A device may send us to itself and nowhere else; another address of its link is read as its own."""
 
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from portmapper import limits
 from portmapper.errors import ProtocolError
-from portmapper.upnp.location import checked_url, control_url
+from portmapper.upnp.location import Place, checked_url, control_url
 from tests.fuzz import examples
 
 HOST = IPv4Address("192.168.1.1")
+ALONE = Place(HOST)
+"""Where nothing is known of the link."""
+LINK = Place(HOST, IPv4Network("192.168.1.0/24"))
 LOCATION = "http://192.168.1.1:5000/igd/rootDesc.xml"
 
 GOOD = [
@@ -28,15 +31,19 @@ GOOD = [
 ]
 
 OTHER_HOSTS = [
-    "http://192.168.1.2/",
-    "http://192.168.1.10:5000/igd/rootDesc.xml",
+    "http://192.168.2.1/",
+    "http://192.168.0.255:5000/igd/rootDesc.xml",
     "http://127.0.0.1/",
     "http://169.254.169.254/latest/meta-data/",
     "http://0.0.0.0/",
     "http://203.0.113.7/",
     "http://[::1]/",
     "http://[2001:db8::1]/",
+    "http://[fe80::1]/",
+    "http://[fe80::1%25eth0]/",
+    "http://[fd00::1]/",
 ]
+ON_THE_LINK = ["http://192.168.1.2/", "http://192.168.1.10:5000/igd/rootDesc.xml", "http://192.168.1.255/"]
 OTHER_FORMS_OF_THE_HOST = [
     "http://[::ffff:192.168.1.1]/",
     "http://[::ffff:c0a8:101]/",
@@ -129,24 +136,79 @@ BAD = {
 }
 
 
-def refusal(url: str) -> str | None:
+def refusal(url: str, place: Place = LINK) -> str | None:
     """Return the text of the refusal, None if `url` is accepted."""
     try:
-        checked_url(url, HOST)
+        checked_url(url, place)
     except ProtocolError as error:
         return str(error)
     return None
 
 
+PLACES = pytest.mark.parametrize("place", [ALONE, LINK], ids=["link unknown", "link known"])
+
+
+@PLACES
 @pytest.mark.parametrize("url", GOOD)
-def test_urls_of_the_host_are_accepted_as_they_are(url: str) -> None:
-    assert checked_url(url, HOST) == url
+def test_urls_of_the_host_are_accepted_as_they_are(url: str, place: Place) -> None:
+    assert checked_url(url, place) == url
 
 
+@pytest.mark.conforms("UP-32", "Q-16", "Q-32")
+@PLACES
 @pytest.mark.parametrize("urls", BAD.values(), ids=BAD)
-def test_hostile_urls_are_refused(urls: list[str]) -> None:
-    """UP-32."""
-    assert [url for url in urls if refusal(url) is None] == []
+def test_hostile_urls_are_refused(urls: list[str], place: Place) -> None:
+    assert [url for url in urls if refusal(url, place) is None] == []
+
+
+@pytest.mark.conforms("UP-32", "Q-06")
+@pytest.mark.parametrize(
+    ("url", "read_as"),
+    [
+        ("http://192.168.1.2/", "http://192.168.1.1/"),
+        ("http://192.168.1.2", "http://192.168.1.1"),
+        ("http://192.168.1.254:5000/igd/rootDesc.xml?x=1", "http://192.168.1.1:5000/igd/rootDesc.xml?x=1"),
+        ("http://192.168.1.2:/x", "http://192.168.1.1/x"),
+        ("HTTP://192.168.1.2:8080/x#y", "http://192.168.1.1:8080/x"),
+        ("http://192.168.1.2/http://192.168.1.2/", "http://192.168.1.1/http://192.168.1.2/"),
+    ],
+)
+def test_another_address_of_the_link_is_read_as_the_devices_own(url: str, read_as: str) -> None:
+    """Routers with several addresses name the wrong one; no other host is ever meant."""
+    assert checked_url(url, LINK) == read_as
+
+
+@pytest.mark.conforms("UP-32")
+@pytest.mark.parametrize("url", ON_THE_LINK)
+def test_where_nothing_is_known_of_the_link_only_the_device_itself_will_do(url: str) -> None:
+    assert refusal(url, ALONE) is not None
+    assert refusal(url, LINK) is None
+
+
+@pytest.mark.conforms("UP-32")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://192.168.1.2/",
+        "//192.168.1.2/",
+        "http://user@192.168.1.2/",
+        "http://192.168.1.2:0/",
+        "http://192.168.1.2\\@192.0.2.1/",
+        "http://[::ffff:192.168.1.2]/",
+        "http://192.168.1.02/",
+        "http://192.168.1.2/a b",
+    ],
+)
+def test_what_is_refused_of_the_device_is_refused_of_its_link(url: str) -> None:
+    assert refusal(url) is not None
+
+
+@pytest.mark.conforms("UP-32")
+@pytest.mark.parametrize(
+    ("url", "near"), [("http://10.0.0.1/", True), ("http://10.0.0.4/", False), ("http://10.0.1.1/", False)]
+)
+def test_the_link_ends_where_its_network_ends(url: str, near: bool) -> None:
+    assert (refusal(url, Place(IPv4Address("10.0.0.2"), IPv4Network("10.0.0.0/30"))) is None) is near
 
 
 def test_the_refusal_of_a_hostile_url_cannot_steer_a_terminal() -> None:
@@ -154,38 +216,56 @@ def test_the_refusal_of_a_hostile_url_cannot_steer_a_terminal() -> None:
 
 
 def test_the_scheme_may_be_in_upper_case() -> None:
-    assert checked_url("HTTP://192.168.1.1/X", HOST) == "http://192.168.1.1/X"
+    assert checked_url("HTTP://192.168.1.1/X", LINK) == "http://192.168.1.1/X"
 
 
 @pytest.mark.parametrize("fragment", ["#", "#top", "#@192.0.2.1/", "#/../x"])
 def test_the_fragment_is_cut_off(fragment: str) -> None:
-    assert checked_url(LOCATION + fragment, HOST) == LOCATION
+    assert checked_url(LOCATION + fragment, LINK) == LOCATION
 
 
 def test_a_url_may_have_1024_characters_and_no_more() -> None:
     longest = LOCATION.ljust(limits.URL_LENGTH, "x")
-    assert checked_url(longest, HOST) == longest
+    assert checked_url(longest, LINK) == longest
     with pytest.raises(ProtocolError):
-        checked_url(longest + "x", HOST)
+        checked_url(longest + "x", LINK)
 
 
 def test_the_refusal_of_a_long_url_is_short() -> None:
     with pytest.raises(ProtocolError) as caught:
-        checked_url("http://192.0.2.1/" + "x" * 900, HOST)
+        checked_url("http://192.0.2.1/" + "x" * 900, LINK)
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.conforms("UP-32")
 def test_ipv6_hosts_are_compared_as_addresses() -> None:
-    host = IPv6Address("2001:db8::1")
-    assert checked_url("http://[2001:DB8:0::1]:5000/x", host) == "http://[2001:DB8:0::1]:5000/x"
-    for url in ("http://[2001:db8::2]/", "http://192.168.1.1/", "http://2001:db8::1/"):
-        with pytest.raises(ProtocolError):
-            checked_url(url, host)
+    place = Place(IPv6Address("2001:db8::1"))
+    assert checked_url("http://[2001:DB8:0::1]:5000/x", place) == "http://[2001:DB8:0::1]:5000/x"
+    for url in ("http://[2001:db8::2]/", "http://192.168.1.1/", "http://2001:db8::1/", "http://[::ffff:192.168.1.1]/"):
+        assert refusal(url, place) is not None
+
+
+@pytest.mark.conforms("UP-32", "Q-10")
+@pytest.mark.parametrize("device", ["fe80::1%eth0", "2001:db8::1"])
+@pytest.mark.parametrize(
+    "host", ["fe80::1", "fe80::2", "fe80::1%25eth0", "fe80::1%eth0", "fe80::1%7", "fd00::7", "fc00::"]
+)
+def test_a_local_ipv6_address_is_read_as_the_devices_own_without_a_zone(host: str, device: str) -> None:
+    """A URL has no place for a zone; the connection goes to the address that answered, zone and all."""
+    plain = device.partition("%")[0]
+    assert checked_url(f"http://[{host}]:5000/x", Place(IPv6Address(device))) == f"http://[{plain}]:5000/x"
+
+
+@pytest.mark.conforms("UP-32")
+@pytest.mark.parametrize("host", ["2001:db8::1", "::1", "ff02::1", "fec0::1", "::", "::ffff:192.168.1.1"])
+def test_no_other_ipv6_address_is_read_as_the_devices_own(host: str) -> None:
+    assert refusal(f"http://[{host}]/", Place(IPv6Address("fe80::1%eth0"))) is not None
 
 
 # --- Control URLs
 
 
+@pytest.mark.conforms("UP-35", "Q-30", "Q-31")
 @pytest.mark.parametrize(
     ("relative", "absolute"),
     [
@@ -197,13 +277,14 @@ def test_ipv6_hosts_are_compared_as_addresses() -> None:
         ("//192.168.1.1:6000/ctl", "http://192.168.1.1:6000/ctl"),
         ("http://192.168.1.1:6000/ctl", "http://192.168.1.1:6000/ctl"),
         ("/ctl#top", "http://192.168.1.1:5000/ctl"),
+        ("http://192.168.1.2:6000/ctl", "http://192.168.1.1:6000/ctl"),
     ],
 )
 def test_control_urls_are_relative_to_the_location(relative: str, absolute: str) -> None:
-    """UP-35."""
-    assert control_url(LOCATION, None, relative, HOST) == absolute
+    assert control_url(LOCATION, None, relative, LINK) == absolute
 
 
+@pytest.mark.conforms("UP-35", "Q-30")
 @pytest.mark.parametrize(
     ("url_base", "absolute"),
     [
@@ -211,20 +292,22 @@ def test_control_urls_are_relative_to_the_location(relative: str, absolute: str)
         (" http://192.168.1.1:6000/base/x\n", "http://192.168.1.1:6000/base/ctl/IPConn"),
         ("http://192.168.1.1", "http://192.168.1.1/ctl/IPConn"),
         ("", "http://192.168.1.1:5000/igd/ctl/IPConn"),
+        ("http://192.168.1.254:6000/base/", "http://192.168.1.1:6000/base/ctl/IPConn"),
     ],
 )
 def test_a_url_base_comes_before_the_location(url_base: str, absolute: str) -> None:
-    """UP-35."""
-    assert control_url(LOCATION, url_base, "ctl/IPConn", HOST) == absolute
+    assert control_url(LOCATION, url_base, "ctl/IPConn", LINK) == absolute
 
 
+@pytest.mark.conforms("UP-36", "Q-30")
 @pytest.mark.parametrize("url_bases", [*BAD.values(), ["nonsense"]], ids=[*BAD, "nonsense"])
 def test_a_url_base_elsewhere_is_ignored(url_bases: list[str]) -> None:
-    """UP-36. The white space around one is not part of it."""
+    """The white space around one is not part of it."""
     unstripped = [url_base for url_base in url_bases if refusal(url_base.strip()) is not None]
-    assert {control_url(LOCATION, url_base, "/ctl", HOST) for url_base in unstripped} == {"http://192.168.1.1:5000/ctl"}
+    assert {control_url(LOCATION, url_base, "/ctl", LINK) for url_base in unstripped} == {"http://192.168.1.1:5000/ctl"}
 
 
+@pytest.mark.conforms("UP-32", "Q-32")
 @pytest.mark.parametrize(
     "relative",
     [
@@ -246,24 +329,47 @@ def test_a_url_base_elsewhere_is_ignored(url_bases: list[str]) -> None:
 )
 def test_hostile_control_urls_are_refused(relative: str) -> None:
     with pytest.raises(ProtocolError):
-        control_url(LOCATION, None, relative, HOST)
+        control_url(LOCATION, None, relative, LINK)
 
 
 PIECES = st.sampled_from(
     [
         *("http", "https", "HTTP", ":", "/", "//", "@", "#", "?", "\\", "\t", "\n", " ", "%2e", ".", "..", "[", "]"),
-        *("192.168.1.1", "192.0.2.1", "::1", "::ffff:", "localhost", ":80", ":0", ":99999", "x", "\xe4", "\uff0e"),
+        *(
+            "192.168.1.1",
+            "192.168.1.7",
+            "192.0.2.1",
+            "::1",
+            "::ffff:",
+            "localhost",
+            ":80",
+            ":0",
+            ":99999",
+            "x",
+            "\xe4",
+            "\uff0e",
+        ),
     ]
 )
 URLS = st.text(max_size=40) | st.lists(PIECES, max_size=8).map("".join)
 URLS_OF_THE_HOST = st.lists(PIECES, max_size=6).map(lambda pieces: "http://192.168.1.1" + "".join(pieces))
 
 
-@given(URLS | URLS_OF_THE_HOST)
+@pytest.mark.conforms("UP-32")
+@given(URLS | URLS_OF_THE_HOST, st.sampled_from([ALONE, LINK]))
 @examples(500)
-def test_whatever_is_accepted_leads_to_the_host(url: str) -> None:
+def test_whatever_is_accepted_leads_to_the_host(url: str, place: Place) -> None:
     with suppress(ProtocolError):
-        parts = urlsplit(checked_url(url, HOST))
+        parts = urlsplit(checked_url(url, place))
         assert (parts.scheme, ip_address(parts.hostname or ""), parts.username) == ("http", HOST, None)
         assert parts.netloc.partition(":")[0] == "192.168.1.1"
         assert not parts.fragment
+
+
+@pytest.mark.conforms("UP-36", "Q-30", "Q-32")
+@given(st.none() | URLS | URLS_OF_THE_HOST, URLS)
+@examples(300)
+def test_whatever_a_description_says_the_control_url_leads_to_the_host(url_base: str | None, relative: str) -> None:
+    with suppress(ProtocolError):
+        parts = urlsplit(control_url(LOCATION, url_base, relative, LINK))
+        assert (parts.scheme, parts.netloc.partition(":")[0], parts.username) == ("http", "192.168.1.1", None)
