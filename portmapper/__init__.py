@@ -21,6 +21,7 @@ from portmapper.errors import (
     UnsupportedRequest,
     UnsupportedVersion,
 )
+from portmapper.everywhere import EveryGateway
 from portmapper.gateway.detect import default_gateways, gateway_at
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
@@ -54,6 +55,7 @@ __all__ = [
     "Conn",
     "Endpoint",
     "Event",
+    "EveryGateway",
     "Feature",
     "Gateway",
     "GatewayTimeout",
