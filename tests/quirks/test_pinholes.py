@@ -139,8 +139,8 @@ async def test_nothing_depends_on_what_many_do_not_offer() -> None:
     async with firewall(refuses=optional) as router, mapper_at(router) as mapper:
         mapping = await mapper.map(4001)
         await mapping.backend.check()
-        await mapping.refresh()
         await anyio.sleep(limits.RECOVERY_WAIT + 1)
+        await mapping.refresh()
         await mapping.close()
         assert [call.name for call in router.calls] == ["GetFirewallStatus", ADD, PACKETS, UPDATE, DELETE]
 
