@@ -170,7 +170,14 @@ def test_a_low_port_that_is_refused_for_whatever_reason_gives_way_to_a_high_one(
 
 
 @pytest.mark.conforms("Q-61")
-@pytest.mark.parametrize(("code", "forms"), [(-911, ["443", "443 for ever", "50001 for ever"]), (718, ["443", *Q])])
+@pytest.mark.parametrize(
+    ("code", "forms"),
+    [
+        (-911, ["443", "443 for ever", "50001 for ever"]),
+        (605, ["443", "443 short", "50001 short"]),
+        (718, ["443", *Q]),
+    ],
+)
 def test_a_low_port_is_first_asked_for_in_the_form_that_the_code_suggests(code: int, forms: list[str]) -> None:
     assert asked_for(LOW, *[code] * 5) == forms
 
@@ -193,6 +200,12 @@ def test_a_low_port_that_is_refused_as_a_long_text_gives_way_to_a_high_one() -> 
 def test_a_device_that_cannot_choose_is_offered_other_ports(code: int) -> None:
     """Whatever it says to AddAnyPortMapping."""
     assert asked_for(WANTED, 718, code, version=2) == [P, "any 50001", "50002"]
+
+
+@pytest.mark.conforms("UP-86", "UP-114")
+def test_a_device_is_asked_to_choose_once() -> None:
+    asked, _ = climbing(WANTED, *[718] * 9, version=2, ports=(50001, 50002, 50003))
+    assert [form(one) for one in asked] == [P, "any 50001", "50002", "50003"]
 
 
 @pytest.mark.conforms("UP-86", "UP-98")
