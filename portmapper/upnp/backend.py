@@ -38,7 +38,7 @@ class UpnpBackend(Backend):
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
         """Search for the device, read its description, and choose the connection or the firewall to talk to."""
         memory: Memory = options.memory.setdefault(cls.name, Memory())
-        device = await find_device(gateway, timeout=min(options.timeout, limits.DISCOVERY))
+        device = await find_device(gateway, timeout=min(options.timeout, limits.DISCOVERY), turn=memory.turn)
         session = _Session(gateway, options, memory, device)
         if isinstance(gateway.address, IPv4Address):
             return cls(gateway, await session.mapping_grants())
