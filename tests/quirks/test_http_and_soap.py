@@ -199,6 +199,17 @@ async def test_a_router_may_be_slow_but_not_silent() -> None:
         assert anyio.current_time() - begin < limits.DISCOVERY + limits.HTTP_EXCHANGE
 
 
+@pytest.mark.conforms("Q-21", "UP-34")
+@pytest.mark.parametrize(("count", "delay"), [(2, 0.5), (10, 0.1), (10, 0.4)])
+async def test_several_ports_at_once_at_a_slow_router(count: int, delay: float) -> None:
+    """Each waits for the others, and does not take that for the silence of the router."""
+    async with quirky(soap_delay=delay) as router, mapper_at(router) as mapper:
+        async with anyio.create_task_group() as tasks:
+            for port in range(4001, 4001 + count):
+                tasks.start_soon(mapper.map, port)
+        assert len(list(router.table)) == count
+
+
 @pytest.mark.conforms("UP-58", "UP-97")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_an_answer_that_is_lost_is_looked_for(version: int) -> None:
