@@ -48,7 +48,7 @@ async def test_mikrotik_has_a_device_for_each_interface_and_the_first_is_down() 
 @pytest.mark.conforms("Q-21", "Q-23", "UP-45")
 async def test_mikrotik_is_asked_for_several_ports_at_once_and_takes_its_time() -> None:
     """None of them goes to the connection that is down because the others kept the router busy."""
-    async with quirky(connections=(DOWN, DOWN, UP), soap_delay=0.08) as router, mapper_at(router) as mapper:
+    async with quirky(connections=(DOWN, DOWN, UP), soap_delay=0.12) as router, mapper_at(router) as mapper:
         async with anyio.create_task_group() as tasks:
             for port in range(4001, 4006):
                 tasks.start_soon(mapper.map, port)

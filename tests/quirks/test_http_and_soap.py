@@ -159,7 +159,7 @@ async def test_a_web_page_is_no_answer(status: int) -> None:
 @pytest.mark.conforms("Q-51")
 async def test_some_drop_a_request_that_comes_too_soon() -> None:
     """It is sent again a little later, once."""
-    async with quirky(soap_gap=0.2) as router:
+    async with quirky(soap_gap=0.19) as router:
         await main_job(router)
 
 
