@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from portmapper import GatewayTimeout, NoService, ProtocolError, RequestRefused, limits
+from portmapper import GatewayTimeout, NoService, ProtocolError, RequestRefused
 from portmapper.model import IPAddress
 from portmapper.testing import SimulatedGateway
 from tests.quirks.routers import (
@@ -196,7 +196,7 @@ async def test_a_router_may_be_slow_but_not_silent() -> None:
     async with quirky(soap_delay=30) as router:
         begin = anyio.current_time()
         assert isinstance(await refusal(router), GatewayTimeout)
-        assert anyio.current_time() - begin < limits.DISCOVERY + limits.HTTP_EXCHANGE
+        assert anyio.current_time() - begin <= 5
 
 
 @pytest.mark.conforms("Q-21", "UP-34")
