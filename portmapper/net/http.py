@@ -143,6 +143,8 @@ class _CappedStream(httpcore.AsyncNetworkStream):
         if not self._begun:
             while data and _MISSPELT.startswith(data) and (more := await self._receive(max_bytes)):
                 data += more
+            if not data:
+                raise httpcore.ReadError("closed without an answer")
             data = data.replace(_MISSPELT, _SPELT, 1) if data.startswith(_MISSPELT) else data
             self._begun = True
         return data

@@ -1,12 +1,13 @@
 """Choose among the connections of a device: the one that is up and faces the Internet."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
 
 from portmapper import limits
-from portmapper.errors import PortMapperError, RequestRefused
+from portmapper.errors import GatewayTimeout, PortMapperError, RequestRefused
 from portmapper.model import IPAddress, Reachability, reachability
 from portmapper.upnp.client import IgdClient
 from portmapper.upnp.description import Service, rank
@@ -30,7 +31,7 @@ def preference(service: Service, condition: Condition) -> tuple[int, int, tuple[
 
 
 async def condition_of(client: IgdClient, device: IPAddress) -> Condition:
-    """Ask a connection whether it is up and which external address it has."""
+    """Ask a connection whether it is up and which external address it has. Raises GatewayTimeout."""
     status = await _answer(client, "GetStatusInfo", "newconnectionstatus")
     connected = None if status is None else status.lower() in _UP
     address = await _answer(client, "GetExternalIPAddress", "newexternalipaddress")
@@ -39,7 +40,7 @@ async def condition_of(client: IgdClient, device: IPAddress) -> Condition:
 
 
 async def best_connection(clients: Sequence[IgdClient], device: IPAddress) -> IgdClient:
-    """Return the best of several connections by what they say within 1 s."""
+    """Return the best of several by what they say within 1 s."""
     conditions = [Condition()] * len(clients)
     with anyio.move_on_after(limits.STATUS / 2):
         for number, client in enumerate(clients):
@@ -51,13 +52,18 @@ async def best_connection(clients: Sequence[IgdClient], device: IPAddress) -> Ig
 async def check_nat(client: IgdClient) -> None:
     """Raise RequestRefused when the connection says that it does no address translation, so that mappings do nothing.
 
-    A device that does not say gets the benefit of the doubt.
+    A device that does not say gets the benefit of the doubt; one that says nothing at all raises GatewayTimeout.
     """
     enabled = await _answer(client, "GetNATRSIPStatus", "newnatenabled")
     if enabled is not None and not _is_true(enabled):
         text = "the device is no NAT: address translation is switched off there"
         raise RequestRefused(text, code=0, name="NAT_DISABLED", lasting=True)
-    kind = await _answer(client, "GetConnectionTypeInfo", "newconnectiontype")
+    with suppress(GatewayTimeout):  # it is slow, but it did answer
+        kind = await _answer(client, "GetConnectionTypeInfo", "newconnectiontype")
+        _check_kind(kind)
+
+
+def _check_kind(kind: str | None) -> None:
     if kind is not None and kind.lower() in _CANNOT_MAP:
         text = "the device's connection is bridged or not configured, so another router does the translation"
         raise RequestRefused(text, code=0, name="NOT_ROUTED", lasting=True)
@@ -65,7 +71,9 @@ async def check_nat(client: IgdClient) -> None:
 
 async def _answer(client: IgdClient, action: str, argument: str) -> str | None:
     try:
-        return (await client.call(action)).get(argument)
+        return (await client.ask(action, within=limits.STATUS)).get(argument)
+    except GatewayTimeout:
+        raise
     except PortMapperError:
         return None  # optional in practice: the mapping itself will show
 

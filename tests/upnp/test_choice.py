@@ -32,13 +32,15 @@ class Telling(IgdClient):
         self._delay = delay
         self.asked: list[str] = []
 
-    async def call(self, name: str, **arguments: str | int) -> dict[str, str]:
+    async def ask(self, name: str, *, within: float) -> dict[str, str]:
         self.asked.append(name)
-        await anyio.sleep(self._delay)
-        told = self._told.get(name, REFUSED)
-        if isinstance(told, PortMapperError):
-            raise told
-        return told
+        with anyio.move_on_after(within):
+            await anyio.sleep(self._delay)
+            told = self._told.get(name, REFUSED)
+            if isinstance(told, PortMapperError):
+                raise told
+            return told
+        raise GatewayTimeout("slow")
 
 
 def of(status: Told, address: Told, delay: float = 0.0) -> Telling:
@@ -112,7 +114,7 @@ async def test_the_uptime_is_not_looked_at(uptime: str) -> None:
     assert await condition(status, PUBLIC) == Condition(connected=True, public=True)
 
 
-PROBLEMS = [REFUSED, GatewayUnreachable("x"), GatewayTimeout("x"), ProtocolError("x")]
+PROBLEMS = [REFUSED, GatewayUnreachable("x"), ProtocolError("x")]
 
 
 @pytest.mark.conforms("UP-108")
@@ -250,3 +252,26 @@ async def test_a_device_that_does_not_say_no_is_believed(kind: str, text: str) -
 @pytest.mark.parametrize("problem", [*PROBLEMS, {}], ids=lambda value: type(value).__name__)
 async def test_a_device_that_does_not_tell_gets_the_benefit_of_the_doubt(problem: Told) -> None:
     await check_nat(nat(problem, problem))
+
+
+@pytest.mark.conforms("UP-110")
+async def test_a_device_that_answers_nothing_at_all_is_given_up() -> None:
+    """No mapping could be asked for there either."""
+    client = Telling({"GetNATRSIPStatus": ON}, delay=60)
+    begin = anyio.current_time()
+    with pytest.raises(GatewayTimeout):
+        await check_nat(client)
+    assert anyio.current_time() - begin == pytest.approx(limits.STATUS)
+    assert client.asked == ["GetNATRSIPStatus"]
+
+
+@pytest.mark.conforms("UP-109", "UP-110")
+async def test_a_device_that_answers_only_the_first_question_in_time_gets_the_benefit_of_the_doubt() -> None:
+    await check_nat(nat(ON, GatewayTimeout("slow")))
+
+
+@pytest.mark.conforms("Q-18")
+async def test_a_device_that_says_no_is_refused_however_slow_it_is() -> None:
+    client = Telling({"GetNATRSIPStatus": {"newnatenabled": "0"}}, delay=limits.STATUS - 0.1)
+    with pytest.raises(RequestRefused, match="no NAT"):
+        await check_nat(client)
