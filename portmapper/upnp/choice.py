@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
@@ -30,23 +30,28 @@ def preference(service: Service, condition: Condition) -> tuple[int, int, tuple[
     return (_badness(condition.connected), _badness(condition.public), rank(service))
 
 
-async def condition_of(client: IgdClient, device: IPAddress) -> Condition:
-    """Ask a connection whether it is up and which external address it has. Raises GatewayTimeout."""
+async def is_connected(client: IgdClient) -> bool | None:
+    """Ask a connection whether it is up; None if it does not say. Raises GatewayTimeout."""
     status = await _answer(client, "GetStatusInfo", "newconnectionstatus")
-    connected = None if status is None else status.lower() in _UP
+    return None if status is None else status.lower() in _UP
+
+
+async def is_public(client: IgdClient, device: IPAddress) -> bool | None:
+    """Ask a connection whether the Internet reaches its external address; None if it does not say."""
     address = await _answer(client, "GetExternalIPAddress", "newexternalipaddress")
-    public = None if address is None else _is_public(address, device)
-    return Condition(connected, public)
+    return None if address is None else _is_public(address, device)
 
 
 async def best_connection(clients: Sequence[IgdClient], device: IPAddress) -> IgdClient:
-    """Return the best of several by what they say within 1 s."""
-    conditions = [Condition()] * len(clients)
-    with anyio.move_on_after(limits.STATUS / 2):
-        for number, client in enumerate(clients):
-            conditions[number] = await condition_of(client, device)
-    ranked = zip(clients, conditions, strict=True)
-    return min(ranked, key=lambda pair: preference(pair[0].service, pair[1]))[0]
+    """Return the best of several by what they say within 2 s: first which is up, then which of those is public."""
+    conditions = dict.fromkeys(clients, Condition())
+    with suppress(GatewayTimeout), anyio.move_on_after(limits.STATUS):
+        for client in clients:
+            conditions[client] = Condition(await is_connected(client))
+        for client in clients:
+            if conditions[client].connected is not False:
+                conditions[client] = replace(conditions[client], public=await is_public(client, device))
+    return min(clients, key=lambda client: preference(client.service, conditions[client]))
 
 
 async def check_nat(client: IgdClient) -> None:

@@ -209,7 +209,7 @@ class MappingGrants:
             return attempt.lifetime
         self._shows = True
         if entry.client != self._mappings.client_of(request):
-            raise _taken(port, request, entry)
+            raise ProtocolError(f"the device said yes, but {_who_has(port, request, entry)}")
         lifetime = granted_lifetime(entry, attempt, self._mappings.version)
         problem = self._fault_in(entry, request, lifetime) or await self._lets_others_in(request, port)
         if problem is not None:
