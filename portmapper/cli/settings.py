@@ -73,7 +73,7 @@ def with_settings(command: F) -> F:
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line."),
         click.option("--simulate", is_flag=True, help="Use a simulated gateway on the loopback interface."),
         click.option(
-            "--backend", "backends", multiple=True, metavar="NAME", help="pcp, natpmp, upnp, a plug-in; repeatable."
+            "--backend", "backends", multiple=True, metavar="NAME", help="pcp, natpmp, upnp or a plug-in; repeatable."
         ),
         click.option("--gateway", metavar="ADDRESS", help="The router to ask; by default that of the default route."),
     ):

@@ -20,6 +20,7 @@ from portmapper.net import stream
 from portmapper.text import safe_text
 
 _MISSPELT, _SPELT = b"HTTP1.", b"HTTP/1."  # in the status line of some devices
+_AT_ONCE = 256 * 1024  # as much as asyncio reads: of less, the rest would pile up in the queue of anyio's stream
 _HEADERS = {"Connection": "close", "Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "portmapper UPnP/1.1"}
 
 
@@ -142,13 +143,15 @@ class _CappedStream(httpcore.AsyncNetworkStream):
         if not self._begun:
             while data and _MISSPELT.startswith(data) and (more := await self._receive(max_bytes)):
                 data += more
+            if not data:
+                raise httpcore.ReadError("closed without an answer")
             data = data.replace(_MISSPELT, _SPELT, 1) if data.startswith(_MISSPELT) else data
             self._begun = True
         return data
 
     async def _receive(self, max_bytes: int) -> bytes:
         try:
-            data = await self._inner.receive(max_bytes)
+            data = await self._inner.receive(max(max_bytes, _AT_ONCE))
         except anyio.EndOfStream:
             return b""
         except anyio.BrokenResourceError as error:

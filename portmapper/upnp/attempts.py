@@ -38,8 +38,9 @@ class Habits:
 
 def renewal(request: MappingRequest, lease: Lease, habits: Habits) -> Attempt:
     """Return what to ask to extend `lease`: what was granted."""
-    lifetime = 0 if lease.permanent else min(request.lifetime, limits.UPNP_LIFETIME)
-    return Attempt(lease.external.port, lifetime, _text(request, short=habits.short_text))
+    return Attempt(
+        lease.external.port, 0 if lease.permanent else _lease(request), _text(request, short=habits.short_text)
+    )
 
 
 class Ladder:
@@ -53,36 +54,41 @@ class Ladder:
         self._permanent = permanent
         self._ports = ports
         self._other_ports = 0
-        self.habits = habits
+        self._habits = habits
+        self._may_be_finite = habits.permanent and permanent  # what it wanted once, it may want no more
         self.attempt = Attempt(
-            self._wish(),
-            0 if habits.permanent and permanent else min(request.lifetime, limits.UPNP_LIFETIME),
-            _text(request, short=habits.short_text),
+            self._wish(), 0 if self._may_be_finite else _lease(request), _text(request, short=habits.short_text)
         )
         self._made = {self.attempt}
 
+    @property
+    def habits(self) -> Habits:
+        """What the device is seen to need when it takes the present attempt."""
+        return replace(self._habits, permanent=not self.attempt.lifetime)
+
     def climb(self, code: int) -> bool:
         """Go on to what to ask after the device said no with `code`; False when there is nothing left to try."""
-        following = self._same_port_otherwise(code) or self._other_port(code)
-        if following is None or following in self._made:
-            return False
-        self._made.add(following)
-        self.attempt = following
-        return True
+        for following in self._following(code):
+            if following not in self._made:
+                self._made.add(following)
+                self.attempt = following
+                return True
+        return False
 
-    def _same_port_otherwise(self, code: int) -> Attempt | None:
+    def _following(self, code: int) -> Iterator[Attempt]:
+        """Yield what may help against `code`, best first."""
         attempt = self.attempt
-        if code == _TOO_LONG and not self.habits.short_text:
-            self.habits = replace(self.habits, short_text=True)
-            return replace(attempt, description=_text(self._request, short=True))
+        if code == _TOO_LONG:
+            self._habits = replace(self._habits, short_text=True)
+            yield replace(attempt, description=_text(self._request, short=True))
         if attempt.lifetime and self._permanent and self._wants_permanent(code):
-            self.habits = replace(self.habits, permanent=True)
             port = self._wish() if code == _FAILED else attempt.external_port  # then the port was not the reason
-            return replace(attempt, lifetime=0, external_port=port)
-        if code == _BAD_ARGUMENT and not attempt.lifetime:  # what it wanted once, it wants no more
-            self.habits = replace(self.habits, permanent=False)
-            return replace(attempt, lifetime=min(self._request.lifetime, limits.UPNP_LIFETIME))
-        return None
+            yield replace(attempt, lifetime=0, external_port=port)
+        if code == _BAD_ARGUMENT and not attempt.lifetime and self._may_be_finite:
+            self._may_be_finite = False
+            yield replace(attempt, lifetime=_lease(self._request))
+        if not self._request.exact:
+            yield from self._elsewhere(code)
 
     def _wants_permanent(self, code: int) -> bool:
         # Version 2 has no mappings without end (WANIPConnection:2 section 2.3.16); only 725 is to be believed there.
@@ -92,33 +98,31 @@ class Ladder:
     def _may_be_the_lease(self) -> bool:
         return self._request.exact or self._other_ports > 0  # another port made no difference
 
-    def _other_port(self, code: int) -> Attempt | None:
-        attempt, wish = self.attempt, self._wish()
-        if self._request.exact:
-            return None
+    def _elsewhere(self, code: int) -> Iterator[Attempt]:
+        """Yield the same at other external ports, if the port may be the reason."""
+        attempt = self.attempt
         if code == _SAME_PORT:
-            self.habits = replace(self.habits, same_port=True)
-            return replace(attempt, external_port=self._request.internal_port, any_port=False)
+            self._habits = replace(self._habits, same_port=True)
+            yield replace(attempt, external_port=self._request.internal_port, any_port=False)
+            return
         conflict = code in {*_CONFLICT, _FAILED}
-        if conflict and self._version > 1 and not attempt.any_port and attempt.external_port == wish:
-            # Not at the port that is taken: a device may take that for a change of what this host has there.
-            following = self._next_port()
-            return None if following is None else replace(following, any_port=True)
+        # Not at the port that is taken: a device may take that for a change of what this host has there.
+        any_port = conflict and self._version > 1 and attempt.external_port == self._wish() and not attempt.any_port
         privileged = attempt.external_port < _FIRST_UNPRIVILEGED  # which some devices refuse with any code
         if conflict or attempt.any_port or code == _NO_WILDCARD or privileged:
-            return self._next_port()
-        return None
-
-    def _next_port(self) -> Attempt | None:
-        port = next(self._ports, None)
-        self._other_ports += 1
-        return None if port is None else replace(self.attempt, external_port=port, any_port=False)
+            self._other_ports += 1
+            for port in self._ports:
+                yield replace(attempt, external_port=port, any_port=any_port)
 
     def _wish(self) -> int:
         # Port 0 would be a wildcard: all ports (WANIPConnection:2 section 2.3.18).
-        if self.habits.same_port and not self._request.exact:
+        if self._habits.same_port and not self._request.exact:
             return self._request.internal_port
         return self._request.external_port or self._request.internal_port
+
+
+def _lease(request: MappingRequest) -> int:
+    return min(request.lifetime, limits.UPNP_LIFETIME)
 
 
 def _text(request: MappingRequest, *, short: bool) -> str:

@@ -4,13 +4,11 @@ import logging
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
 
-import anyio
-
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
-from portmapper.errors import GatewayTimeout, ProtocolError
+from portmapper.errors import ProtocolError
 from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, ListedMapping, MappingRequest
-from portmapper.net import http
+from portmapper.net import clock, http
 from portmapper.upnp.choice import best_connection, check_nat
 from portmapper.upnp.client import IgdClient
 from portmapper.upnp.description import Service
@@ -38,7 +36,7 @@ class UpnpBackend(Backend):
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
         """Search for the device, read its description, and choose the connection or the firewall to talk to."""
         memory: Memory = options.memory.setdefault(cls.name, Memory())
-        device = await find_device(gateway, timeout=min(options.timeout, limits.DISCOVERY))
+        device = await find_device(gateway, timeout=min(options.timeout, limits.DISCOVERY), turn=memory.turn)
         session = _Session(gateway, options, memory, device)
         if isinstance(gateway.address, IPv4Address):
             return cls(gateway, await session.mapping_grants())
@@ -102,16 +100,17 @@ class _Session:
         )
 
     async def _sound_connection(self) -> IgdClient:
-        clients = [self._client(service) for service in self._device.description.connections]
-        with anyio.move_on_after(limits.STATUS):
+        services = self._device.description.connections
+        async with self._memory.choosing:  # asked for several ports at once, it is asked about its connections once
+            chosen = self._memory.chosen_of(services, clock.now())
+            if chosen is not None:
+                return self._client(chosen)
+            clients = [self._client(service) for service in services]
             several = len(clients) > 1
             client = await best_connection(clients, self._device.route.address) if several else clients[0]
-            if client.service.control_url not in self._memory.sound:
-                await check_nat(client)
-                self._memory.sound = {client.service.control_url}
-            return client
-        seconds = limits.STATUS
-        raise GatewayTimeout(f"the device answered no request within {seconds:g} s", seconds=seconds)
+            await check_nat(client)
+            self._memory.choose(services, client.service, clock.now())
+        return client
 
     def pinhole_grants(self) -> PinholeGrants:
         """Return the pinholes of the firewall. Raises ProtocolError when the device has none."""

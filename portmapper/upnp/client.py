@@ -8,7 +8,7 @@ from typing import TypeAlias
 import anyio
 
 from portmapper import limits
-from portmapper.errors import GatewayUnreachable, PortMapperError
+from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperError
 from portmapper.net import http
 from portmapper.net.tasks import finish_begun
 from portmapper.upnp.description import Service
@@ -52,9 +52,16 @@ class IgdClient:
         async with self._turn:
             return await (exchange() if name.startswith(_HARMLESS) else finish_begun(exchange, grace=limits.GRACE))
 
+    async def ask(self, name: str, *, within: float) -> dict[str, str]:
+        """Do as `call` for a question without arguments; the device has `within` seconds, once it is its turn."""
+        async with self._turn:
+            with anyio.move_on_after(within):
+                return await self._exchange(name, {})
+        raise GatewayTimeout(f"the device answered no simple question within {within:g} s", seconds=within)
+
     async def _exchange(self, name: str, values: dict[str, str]) -> dict[str, str]:
         try:
-            return await self._ask(name, values)
+            return await self._send(name, values)
         except GatewayUnreachable as problem:
             if problem.errno == errno.ECONNREFUSED:
                 await self._move(problem)
@@ -62,7 +69,7 @@ class IgdClient:
                 raise
             else:
                 await anyio.sleep(limits.SOAP_GAP)  # it drops what follows too closely
-            return await self._ask(name, values)
+            return await self._send(name, values)
 
     async def _move(self, problem: GatewayUnreachable) -> None:
         try:
@@ -70,7 +77,7 @@ class IgdClient:
         except PortMapperError:
             raise problem from None
 
-    async def _ask(self, name: str, values: dict[str, str]) -> dict[str, str]:
+    async def _send(self, name: str, values: dict[str, str]) -> dict[str, str]:
         action = Action(self.service.service_type, name, values)
         reply = await self._post(action, extended=self._extended)
         if reply.status == _METHOD_NOT_ALLOWED and not self._extended:  # UDA 1.0 clause 3.2.1

@@ -1,7 +1,7 @@
 """Make, keep and remove IPv4 port mappings, and believe only what the device shows afterwards."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -13,6 +13,7 @@ from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolE
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest, Protocol
 from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
+from portmapper.upnp.description import Service
 from portmapper.upnp.entries import Entry, granted_lifetime, was_lengthened
 from portmapper.upnp.faults import Fault, fault_for
 from portmapper.upnp.mappings import UNKNOWN_OUTCOME, PortMappings, remote_host
@@ -30,10 +31,21 @@ class Memory:
 
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     habits: dict[tuple[str, str], Habits] = field(default_factory=dict[tuple[str, str], Habits])
-    sound: set[str] = field(default_factory=set[str])
-    """The control URLs of connections that were seen to do address translation."""
+    choosing: anyio.Lock = field(default_factory=anyio.Lock)
     made: dict[_Key, MappingRequest] = field(default_factory=dict[_Key, MappingRequest])
     """What was made there, by external port, protocol and remote host, and not taken back."""
+
+    _chosen: tuple[Sequence[Service], Service, float] | None = None
+
+    def choose(self, services: Sequence[Service], best: Service, now: float) -> None:
+        """Remember for a minute which of the connections of a device is the best, and does address translation."""
+        self._chosen = (services, best, now + limits.CHOICE)
+
+    def chosen_of(self, services: Sequence[Service], now: float) -> Service | None:
+        """Return the connection that was chosen not long ago among these."""
+        if self._chosen is None or self._chosen[0] != services or self._chosen[2] < now:
+            return None
+        return self._chosen[1]
 
     def learn(self, make: tuple[str, str], habits: Habits) -> None:
         """Remember what a make of device needs."""
@@ -197,7 +209,7 @@ class MappingGrants:
             return attempt.lifetime
         self._shows = True
         if entry.client != self._mappings.client_of(request):
-            raise _taken(port, request, entry)
+            raise ProtocolError(f"the device said yes, but {_who_has(port, request, entry)}")
         lifetime = granted_lifetime(entry, attempt, self._mappings.version)
         problem = self._fault_in(entry, request, lifetime) or await self._lets_others_in(request, port)
         if problem is not None:

@@ -1,6 +1,7 @@
 """Find the device of a gateway: SSDP, then its description (UDA 2.0 clauses 1.3 and 2)."""
 
 import logging
+import math
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
@@ -33,22 +34,27 @@ class Device:
         return (self.server, self.description.model)
 
 
-async def find_device(gateway: Gateway, *, timeout: float) -> Device:
+async def find_device(gateway: Gateway, *, timeout: float, turn: anyio.Lock | None = None) -> Device:
     """Return the first device that answers a search and has a usable description.
 
     The gateway's own answer wins at once. That of another host on the link, which may be the gateway under another
-    address, is looked at when the gateway has had time to answer. Raises GatewayTimeout when nothing usable came within
-    `timeout` seconds, else the reason why what came was of no use.
+    address, is looked at when the gateway has had time to answer. It is looked at in `turn`, and the wait for that does
+    not count. Raises GatewayTimeout when nothing usable came within `timeout` seconds, else the reason why what came
+    was of no use.
     """
+    turn = turn or anyio.Lock()
     problem: PortMapperError | None = None
-    with MulticastSocket(gateway, ttl=limits.SSDP_TTL) as socket, anyio.move_on_after(timeout):
+    with MulticastSocket(gateway, ttl=limits.SSDP_TTL) as socket, anyio.move_on_after(timeout) as scope:
         search = _Search(socket, gateway, clock.now())
         for _ in range(limits.DESCRIPTION_FETCHES):
             candidate = await search.next_candidate()
-            try:
-                return await _look_at(candidate, gateway)
-            except PortMapperError as error:
-                problem = error
+            left, scope.deadline = scope.deadline - anyio.current_time(), math.inf
+            async with turn:
+                scope.deadline = anyio.current_time() + left
+                try:
+                    return await _look_at(candidate, gateway)
+                except PortMapperError as error:
+                    problem = error
     raise problem or GatewayTimeout(f"no UPnP gateway answered the search at {gateway} within {timeout:.1f} s")
 
 

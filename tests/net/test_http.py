@@ -264,7 +264,6 @@ NOT_HTTP = named(
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
     b"HTTP/1.1 200 OK\r\nX: ",
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
-    b"",
 )
 
 
@@ -288,6 +287,12 @@ async def test_a_reset_is_no_answer() -> None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     async with serving(script) as server:
+        with pytest.raises(GatewayUnreachable, match="broke the connection off"):
+            await http.get(server.url, HERE, limit=LIMIT)
+
+
+async def test_a_connection_that_ends_without_a_word_is_no_answer() -> None:
+    async with serving(saying()) as server:
         with pytest.raises(GatewayUnreachable, match="broke the connection off"):
             await http.get(server.url, HERE, limit=LIMIT)
 

@@ -1,5 +1,6 @@
 """What routers say of themselves, and which of their services is asked."""
 
+import anyio
 import pytest
 
 from portmapper import GatewayUnreachable, NoService, ProtocolError, RequestRefused
@@ -42,6 +43,17 @@ async def chosen(*connections: WanConnection, version: int = 2) -> tuple[str, st
 async def test_mikrotik_has_a_device_for_each_interface_and_the_first_is_down() -> None:
     assert await chosen(DOWN, UP) == (f"{WANIP}:2", "/ctl/IPConn2")
     assert await chosen(DOWN, DOWN, UP) == (f"{WANIP}:2", "/ctl/IPConn3")
+
+
+@pytest.mark.conforms("Q-21", "Q-23", "UP-45")
+async def test_mikrotik_is_asked_for_several_ports_at_once_and_takes_its_time() -> None:
+    """None of them goes to the connection that is down because the others kept the router busy."""
+    async with quirky(connections=(DOWN, DOWN, UP), soap_delay=0.12) as router, mapper_at(router) as mapper:
+        async with anyio.create_task_group() as tasks:
+            for port in range(4001, 4006):
+                tasks.start_soon(mapper.map, port)
+        asked_at = {request.path for request in router.requests if b"<u:AddPortMapping " in request.body}
+        assert asked_at == {"/ctl/IPConn3"}
 
 
 @pytest.mark.conforms("Q-23", "UP-46")

@@ -150,11 +150,11 @@ async def test_technicolor_cga4131com_keeps_a_mapping_that_forwards_nothing() ->
 async def test_a_router_forgets_all_when_it_restarts_without_a_word(permanent: bool) -> None:
     """The first renewal shows it, and then everything is mapped again, also what has no end."""
     async with quirky(permanent_only=permanent) as router, mapper_at(router) as mapper:
-        mappings = [await mapper.map(port, lifetime=3600) for port in (4001, 4002, 4003)]
+        mappings = [await mapper.map(port, lifetime=span) for port, span in ((4001, 600), (4002, 36000), (4003, 36000))]
         assert all(mapping.lease.permanent is permanent for mapping in mappings)
         router.reboot()
         assert list(router.table) == []
-        await anyio.sleep(3600 * 5 / 8 + limits.RECOVERY_WAIT + 1)
+        await anyio.sleep(600 * 5 / 8 + limits.RECOVERY_WAIT + 1)
         assert {entry.external_port for entry in router.table} == {4001, 4002, 4003}
 
 
@@ -224,7 +224,7 @@ async def test_fritzbox_shows_another_host_as_the_target() -> None:
     async with quirky(shown_client="127.0.0.77") as router, mapper_at(router) as mapper:
         with pytest.raises(NoService, match=r"leads to 127\.0\.0\.77"):
             await mapper.map(4001)
-        assert len(adds(router)) <= 1 + limits.UPNP_PORT_TRIES
+        assert len(adds(router)) <= 9
 
 
 @pytest.mark.conforms("UP-113")

@@ -8,9 +8,12 @@ import anyio
 import pytest
 
 from portmapper import Closed, MappingState, NoService, RequestRefused, UnsupportedRequest, limits
-from portmapper.model import IPAddress
+from portmapper.model import IPAddress, MappingRequest, Protocol
 from portmapper.net import stream
 from portmapper.testing import IgdSwitches, SimulatedGateway
+from portmapper.upnp.client import IgdClient
+from portmapper.upnp.pinholes import Pinholes
+from portmapper.upnp.search import find_device
 from tests.quirks.routers import mapper_at, named, options, quirky, refusal_code
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
@@ -139,10 +142,29 @@ async def test_nothing_depends_on_what_many_do_not_offer() -> None:
     async with firewall(refuses=optional) as router, mapper_at(router) as mapper:
         mapping = await mapper.map(4001)
         await mapping.backend.check()
-        await mapping.refresh()
         await anyio.sleep(limits.RECOVERY_WAIT + 1)
+        await mapping.refresh()
         await mapping.close()
         assert [call.name for call in router.calls] == ["GetFirewallStatus", ADD, PACKETS, UPDATE, DELETE]
+
+
+@pytest.mark.conforms("UP-127", "UP-128", "UP-129")
+async def test_what_a_router_tells_of_a_pinhole_if_it_is_asked() -> None:
+    """That no packet has come is no failure; the timeout of outgoing packets has nothing to do with the lease."""
+    async with firewall() as router:
+        device = await find_device(router.gateway, timeout=2)
+        assert device.description.firewall is not None
+        pinholes = Pinholes(IgdClient(device.description.firewall, device.route), router.gateway.source)
+        request = MappingRequest(protocol=Protocol.TCP, internal_port=4001, lifetime=600)
+        number = await pinholes.add(request)
+        assert (await pinholes.packets(number), await pinholes.is_working(number)) == (0, None)
+        router.pinholes[number].packets = 3
+        assert (await pinholes.packets(number), await pinholes.is_working(number)) == (3, True)
+        assert await pinholes.outbound_timeout(request) == 120
+        with pytest.raises(RequestRefused, match="704 NoSuchEntry"):
+            await pinholes.is_working(number + 1)
+        flow = ["RemoteHost", "RemotePort", "InternalClient", "InternalPort", "Protocol"]
+        assert [name for name, _ in arguments(router, "GetOutboundPinholeTimeout")[0]] == flow
 
 
 # --- Firewalls that let in all, or nothing ----------------------------------------------------------------------------

@@ -116,11 +116,19 @@ class Lab:
     """The namespaces and the router daemon; a context manager that removes them in every case."""
 
     def __init__(
-        self, folder: Path, *, natpmp: bool = True, upnp: bool = True, min_lifetime: int = 120, extra: str = ""
+        self,
+        folder: Path,
+        *,
+        natpmp: bool = True,
+        upnp: bool = True,
+        min_lifetime: int = 120,
+        extra: str = "",
+        daemon: bool = True,
     ) -> None:
         name = f"{PREFIX}{os.getpid()}x{next(_counter)}"
         self.lan, self.router, self.wan, self.neighbour = f"{name}l", f"{name}r", f"{name}w", f"{name}n"
         self._folder = folder
+        self._daemon = daemon
         self._config = _CONFIG.format(
             natpmp=_yes(natpmp), upnp=_yes(upnp), min_lifetime=min_lifetime, folder=folder, extra=extra
         )
@@ -140,10 +148,12 @@ class Lab:
         self.remove()
 
     def start_daemon(self) -> None:
-        """Start miniupnpd, which returns when it serves.
+        """Start miniupnpd, which returns when it serves, unless this lab has none.
 
         Without -d: writing its debugging log slows it down, and a search for a free port logs every port.
         """
+        if not self._daemon:
+            return
         config = self._folder / "miniupnpd.conf"
         config.write_text(self._config)
         (self._folder / "leases").touch()

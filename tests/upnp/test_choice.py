@@ -9,7 +9,7 @@ import pytest
 from portmapper import limits
 from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperError, ProtocolError, RequestRefused
 from portmapper.net import http
-from portmapper.upnp.choice import Condition, best_connection, check_nat, condition_of, preference
+from portmapper.upnp.choice import Condition, best_connection, check_nat, is_connected, is_public, preference
 from portmapper.upnp.client import IgdClient
 from portmapper.upnp.description import Service
 from portmapper.upnp.faults import fault_for
@@ -32,13 +32,15 @@ class Telling(IgdClient):
         self._delay = delay
         self.asked: list[str] = []
 
-    async def call(self, name: str, **arguments: str | int) -> dict[str, str]:
+    async def ask(self, name: str, *, within: float) -> dict[str, str]:
         self.asked.append(name)
-        await anyio.sleep(self._delay)
-        told = self._told.get(name, REFUSED)
-        if isinstance(told, PortMapperError):
-            raise told
-        return told
+        with anyio.move_on_after(within):
+            await anyio.sleep(self._delay)
+            told = self._told.get(name, REFUSED)
+            if isinstance(told, PortMapperError):
+                raise told
+            return told
+        raise GatewayTimeout("slow")
 
 
 def of(status: Told, address: Told, delay: float = 0.0) -> Telling:
@@ -57,7 +59,11 @@ PUBLIC = at("203.0.112.7")
 
 
 async def condition(status: Told, address: Told) -> Condition:
-    return await condition_of(of(status, address), ROUTER)
+    return await told_by(of(status, address))
+
+
+async def told_by(client: IgdClient) -> Condition:
+    return Condition(await is_connected(client), await is_public(client, ROUTER))
 
 
 # --- What a connection says of itself
@@ -66,7 +72,7 @@ async def condition(status: Told, address: Told) -> Condition:
 @pytest.mark.conforms("UP-45", "UP-46", "UP-108")
 async def test_a_connection_that_is_up_with_a_public_address() -> None:
     client = of(up(), PUBLIC)
-    assert await condition_of(client, ROUTER) == Condition(connected=True, public=True)
+    assert await told_by(client) == Condition(connected=True, public=True)
     assert client.asked == ["GetStatusInfo", "GetExternalIPAddress"]
 
 
@@ -112,7 +118,7 @@ async def test_the_uptime_is_not_looked_at(uptime: str) -> None:
     assert await condition(status, PUBLIC) == Condition(connected=True, public=True)
 
 
-PROBLEMS = [REFUSED, GatewayUnreachable("x"), GatewayTimeout("x"), ProtocolError("x")]
+PROBLEMS = [REFUSED, GatewayUnreachable("x"), ProtocolError("x")]
 
 
 @pytest.mark.conforms("UP-108")
@@ -182,7 +188,8 @@ async def test_ppp_is_used_when_ip_is_not_connected() -> None:
 async def test_all_connections_are_asked_and_the_best_is_used() -> None:
     dead, hidden, best, other = of(up("Down"), PUBLIC), of(up(), at("10.0.0.1")), of(up("Up"), PUBLIC), of(up(), PUBLIC)
     assert await best_connection([dead, hidden, best, other], ROUTER) is best
-    assert [one.asked for one in (dead, hidden, best, other)] == [["GetStatusInfo", "GetExternalIPAddress"]] * 4
+    assert dead.asked == ["GetStatusInfo"]
+    assert [one.asked for one in (hidden, best, other)] == [["GetStatusInfo", "GetExternalIPAddress"]] * 3
 
 
 async def test_of_connections_that_tell_nothing_the_first_is_used() -> None:
@@ -197,7 +204,7 @@ async def test_of_connections_that_tell_nothing_that_of_the_best_type_is_used() 
     assert await best_connection(silent, ROUTER) is silent[1]
 
 
-@pytest.mark.parametrize(("delay", "seconds"), [(0.1, 0.6), (60, limits.STATUS / 2)])
+@pytest.mark.parametrize(("delay", "seconds"), [(0.1, 0.5), (60, limits.STATUS)])
 async def test_connections_that_do_not_answer_are_not_waited_for(delay: float, seconds: float) -> None:
     """The first says that it is down, if it gets so far; what was heard in time counts."""
     begin = anyio.current_time()
@@ -250,3 +257,26 @@ async def test_a_device_that_does_not_say_no_is_believed(kind: str, text: str) -
 @pytest.mark.parametrize("problem", [*PROBLEMS, {}], ids=lambda value: type(value).__name__)
 async def test_a_device_that_does_not_tell_gets_the_benefit_of_the_doubt(problem: Told) -> None:
     await check_nat(nat(problem, problem))
+
+
+@pytest.mark.conforms("UP-110")
+async def test_a_device_that_answers_nothing_at_all_is_given_up() -> None:
+    """No mapping could be asked for there either."""
+    client = Telling({"GetNATRSIPStatus": ON}, delay=60)
+    begin = anyio.current_time()
+    with pytest.raises(GatewayTimeout):
+        await check_nat(client)
+    assert anyio.current_time() - begin == pytest.approx(limits.STATUS)
+    assert client.asked == ["GetNATRSIPStatus"]
+
+
+@pytest.mark.conforms("UP-109", "UP-110")
+async def test_a_device_that_answers_only_the_first_question_in_time_gets_the_benefit_of_the_doubt() -> None:
+    await check_nat(nat(ON, GatewayTimeout("slow")))
+
+
+@pytest.mark.conforms("Q-18")
+async def test_a_device_that_says_no_is_refused_however_slow_it_is() -> None:
+    client = Telling({"GetNATRSIPStatus": {"newnatenabled": "0"}}, delay=limits.STATUS - 0.1)
+    with pytest.raises(RequestRefused, match="no NAT"):
+        await check_nat(client)

@@ -313,7 +313,6 @@ async def test_nothing_else_is_asked_twice(
     assert route.call_count == 1
 
 
-@pytest.mark.xfail(reason="a connection that ends without a byte counts as bad HTTP, not as a request that was dropped")
 @pytest.mark.conforms("Q-51")
 async def test_over_the_network_a_connection_that_ends_without_a_word_is_a_request_that_was_dropped() -> None:
     async with serving(saying()) as server:

@@ -256,6 +256,12 @@ def test_a_local_ipv6_address_is_read_as_the_devices_own_without_a_zone(host: st
     assert checked_url(f"http://[{host}]:5000/x", Place(IPv6Address(device))) == f"http://[{plain}]:5000/x"
 
 
+@pytest.mark.conforms("Q-10")
+def test_the_zone_of_the_device_is_no_part_of_its_address() -> None:
+    url = "http://[FE80:0::1]:5000/x"
+    assert checked_url(url, Place(IPv6Address("fe80::1%eth0"))) == url
+
+
 @pytest.mark.conforms("UP-32")
 @pytest.mark.parametrize("host", ["2001:db8::1", "::1", "ff02::1", "fec0::1", "::", "::ffff:192.168.1.1"])
 def test_no_other_ipv6_address_is_read_as_the_devices_own(host: str) -> None:

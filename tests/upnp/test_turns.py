@@ -140,3 +140,33 @@ async def test_a_failed_call_gives_the_turn_to_the_next(device: respx.MockRouter
         with pytest.raises(error):
             await a_client(turn).call(GET)
     assert await a_client(turn).call(GET) == {}
+
+
+# --- Questions with a time of their own
+
+
+async def test_a_question_that_is_not_answered_in_its_time_is_a_timeout(device: respx.MockRouter) -> None:
+    busy, turn = Busy(device, 60), anyio.Lock()
+    async with timed(2):
+        with pytest.raises(GatewayTimeout, match="within 2 s") as caught:
+            await a_client(turn).ask(GET, within=2.0)
+    assert caught.value.seconds == 2
+    assert (busy.begun, busy.active, turn.locked()) == (1, 0, False)
+
+
+async def test_the_wait_for_its_turn_does_not_count(device: respx.MockRouter) -> None:
+    busy, turn = Busy(device, 1.5), anyio.Lock()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(a_client(turn).call, GET)
+        await anyio.wait_all_tasks_blocked()
+        assert await a_client(turn).ask(GET, within=2.0) == {"newexternalipaddress": "192.0.2.7"}
+    assert (busy.most, busy.ended) == (1, 4)
+
+
+async def test_the_callers_own_deadline_is_not_taken_for_that_of_the_question(device: respx.MockRouter) -> None:
+    Busy(device, 60)
+    async with timed(1):
+        with anyio.move_on_after(1) as scope:
+            await a_client().ask(GET, within=2.0)
+    assert scope.cancelled_caught
