@@ -36,6 +36,6 @@ async def probe(gateway: portmapper.Gateway) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    chosen = portmapper.gateway_at(sys.argv[1]) if len(sys.argv) > 1 else portmapper.default_gateways()[0]
+    chosen = portmapper.gateway_at(sys.argv[1]) if len(sys.argv) > 1 else portmapper.gateways()[0]
     for protocol, answer in anyio.run(probe, chosen).items():
         print(f"{protocol} on {chosen}: {answer}")

@@ -22,7 +22,7 @@ from portmapper.errors import (
     UnsupportedVersion,
 )
 from portmapper.everywhere import EveryGateway
-from portmapper.gateway.detect import default_gateways, gateway_at
+from portmapper.gateway.detect import gateway_at, gateways
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
 from portmapper.model import (
@@ -88,8 +88,8 @@ __all__ = [
     "UnknownBackend",
     "UnsupportedRequest",
     "UnsupportedVersion",
-    "default_gateways",
     "gateway_at",
+    "gateways",
     "open_mapping",
     "parse_message",
 ]

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias
 import anyio
 
 from portmapper.errors import InvalidRequest, MapperClosed, PortMapperError
-from portmapper.gateway.detect import default_gateways
+from portmapper.gateway import detect
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
 from portmapper.model import Gateway, MappingRequest
@@ -32,7 +32,7 @@ class EveryGateway:
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
-        wanted = default_gateways() if self._wanted is None else self._wanted
+        wanted = detect.gateways() if self._wanted is None else self._wanted
         async with AsyncExitStack() as stack:
             for gateway in wanted:
                 mapper = await stack.enter_async_context(PortMapper(gateway=gateway, **self._options))

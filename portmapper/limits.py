@@ -107,6 +107,8 @@ SETTLED_AT_LAST = 1.0  # a link that flaps without end must not put off the look
 RINGS = 4096  # messages dropped in one go: another program may change routes all the time
 
 # --- Host -------------------------------------------------------------------------------------------------------------
+PROGRAM = 3.0  # for a program of the system to print its routes
+TUNNEL_LIFETIME = 60  # asked for by default through a tunnel: what VPN providers grant, and renewed every half minute
 ROUTE_BYTES = 1024 * 1024  # full BGP tables exist on hosts; the default route is near the top
 STATE_KEY = 32  # bytes of the secret from which PCP nonces are derived
 DESCRIPTION_TEXT = 64  # characters of a mapping's description sent to a router

@@ -31,17 +31,19 @@ _KEY_MINIMUM = 16
 class PortMapper:
     """Maps ports on one gateway, as an async context manager; everything is released on the way out.
 
-    `gateway` is a Gateway or its address, by default that of the default route. `backends` are names in the order of
-    trying, by default the built-in ones. `key` is a secret of 16 bytes or more: with the same one, a later run
-    recognises the mappings of this one; by default it is random. `allow_third_party` permits mappings for other hosts,
-    which belongs only into networks where every host is trusted (RFC 6887 section 13.1). Without `allow_permanent` a
-    router that knows only mappings without end, which stay when this program is killed, is not asked for one.
+    `gateway` is a Gateway or its address, by default that of the default route, or of that through `interface`. When
+    the network changes it is looked up again, and the mappings follow. `backends` are names in the order of trying, by
+    default the built-in ones. `key` is a secret of 16 bytes or more: with the same one, a later run recognises the
+    mappings of this one; by default it is random. `allow_third_party` permits mappings for other hosts, which belongs
+    only into networks where every host is trusted (RFC 6887 section 13.1). Without `allow_permanent` a router that
+    knows only mappings without end, which stay when this program is killed, is not asked for one.
     """
 
     def __init__(
         self,
         *,
         gateway: Gateway | str | None = None,
+        interface: str | None = None,
         backends: Sequence[str] | None = None,
         key: bytes | None = None,
         allow_third_party: bool = False,
@@ -50,7 +52,7 @@ class PortMapper:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
         means = Means(candidates=registry.select(backends), key=key or state.new_key(), permanent=allow_permanent)
-        self._access = Access(partial(locate, gateway), means, self._state_lost)
+        self._access = Access(partial(locate, gateway, interface), means, self._state_lost)
         if gateway is not None:
             self._access.settle()  # so that a wrong one is told at once
         self._allow_third_party = allow_third_party
@@ -79,6 +81,11 @@ class PortMapper:
         return self._access.gateway
 
     @property
+    def default_lifetime(self) -> int:
+        """The seconds that are asked for by default: two hours, one minute of a gateway that is reached by a tunnel."""
+        return limits.TUNNEL_LIFETIME if self.gateway.tunnel else limits.DEFAULT_LIFETIME
+
+    @property
     def mappings(self) -> tuple[Mapping, ...]:
         """The mappings that are wanted, lost ones included."""
         return self._keeper.mappings
@@ -94,13 +101,13 @@ class PortMapper:
         count: int = 1,
         remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
         internal_address: IPAddress | str | None = None,
-        lifetime: int = limits.DEFAULT_LIFETIME,
+        lifetime: int | None = None,
         description: str = "portmapper",
     ) -> Mapping:
         """Open `port` of this host and keep it open until the mapping or the mapper is closed.
 
         `external_port` 0 leaves the choice to the gateway, which may also grant another than asked, unless it has to be
-        `exact`ly that one. `lifetime` is the seconds to ask for; renewal is automatic.
+        `exact`ly that one. `lifetime` is the seconds to ask for (see `default_lifetime`); renewal is automatic.
 
         Only PCP has these: any `protocol` by name or number; `all_ports` of it, with port 0; `count` consecutive ports,
         of which the lease says how many were granted; `remote` peers who alone may come in ("198.51.100.0/24",
@@ -118,7 +125,7 @@ class PortMapper:
             count=count,
             remote=parse_remote(remote),
             internal_address=parse_host(internal_address) if isinstance(internal_address, str) else internal_address,
-            lifetime=lifetime,
+            lifetime=self.default_lifetime if lifetime is None else lifetime,
             description=description,
         )
         return await self.map_request(request)

@@ -35,13 +35,15 @@ __all__ = [
 class Gateway:
     """A router to ask, and the address of this host that faces it; `network` is that of the link, if it is known.
 
-    The ports differ from the standard ones only for simulated gateways.
+    `tunnel` is whether it is reached through one, as that of a VPN provider is: leases are short there by default. The
+    ports differ from the standard ones only for simulated gateways.
     """
 
     address: IPAddress
     source: IPAddress
     interface: str | None = None
     network: IPv4Network | None = None
+    tunnel: bool = False
     port: int = limits.SERVER_PORT
     ssdp_port: int = limits.SSDP_PORT
 

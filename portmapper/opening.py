@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
-from portmapper import limits
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
 from portmapper.model import Gateway, RemoteFilter
@@ -17,7 +16,7 @@ async def open_mapping(
     external_port: int = 0,
     exact: bool = False,
     remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
-    lifetime: int = limits.DEFAULT_LIFETIME,
+    lifetime: int | None = None,
     description: str = "portmapper",
     gateway: Gateway | str | None = None,
     backends: Sequence[str] | None = None,

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,13 +11,13 @@ import anyio
 import click
 from anyio.abc import TaskGroup
 
-from portmapper import __version__, limits
+from portmapper import __version__
 from portmapper.cli.output import Output, progress
 from portmapper.cli.ports import parse_port
 from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import Session, run_until_signal
 from portmapper.errors import InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
-from portmapper.gateway.detect import default_gateways
+from portmapper.gateway.detect import gateways, survey
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest
@@ -44,7 +45,7 @@ def app() -> None:
 
 @app.command("map")
 @click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/PROTOCOL]...")
-@click.option("--lifetime", type=int, default=limits.DEFAULT_LIFETIME, show_default=True, help="Seconds to ask for.")
+@click.option("--lifetime", type=int, help="Seconds to ask for; by default 7200, through a tunnel 60.")
 @click.option("--exact", is_flag=True, help="EXTERNAL or nothing: no other external port will do.")
 @click.option("--remote", multiple=True, metavar="ADDRESS[/PREFIX]", help="Let only these peers in; repeatable.")
 @click.option("--third-party", metavar="ADDRESS", help="Map to another host, in a network where all are trusted.")
@@ -56,7 +57,7 @@ def app() -> None:
 def map_command(
     *,
     ports: tuple[str, ...],
-    lifetime: int,
+    lifetime: int | None,
     exact: bool,
     remote: tuple[str, ...],
     third_party: str | None,
@@ -73,9 +74,12 @@ def map_command(
     portmapper map 8080 --json       for programs
     """  # noqa: D301 - \b is click's word for "keep these lines"
     host = None if third_party is None else parse_host(third_party)
-    shared = {"lifetime": lifetime, "exact": exact, "remote": parse_remote(remote), "internal_address": host}
+    shared = {"exact": exact, "remote": parse_remote(remote), "internal_address": host}
+    shared |= {} if lifetime is None else {"lifetime": lifetime}
     requests = [parse_port(text, **shared) for text in ports]
-    settings = settings_of(options, allow_third_party=host is not None, allow_permanent=not no_permanent)
+    settings = settings_of(
+        options, allow_third_party=host is not None, allow_permanent=not no_permanent, lifetime=lifetime
+    )
     return _run(partial(_map_once if once else _map_and_hold, requests, settings))
 
 
@@ -107,30 +111,38 @@ def address_command(**options: Any) -> int:
 @app.command("gateway")
 @with_settings
 def gateway_command(**options: Any) -> int:
-    """Print the gateways of the default routes, best first."""
+    """Print every router that the routes of this host lead to, best first, and why it is ranked so.
+
+    What is of no use is printed too, with the reason.
+    """
     settings = settings_of(options)
-    for gateway in (settings.gateway,) if settings.gateway else default_gateways():
-        settings.output.gateway(gateway)
+    if settings.gateway is not None:
+        settings.output.gateway(settings.gateway)
+        return 0
+    gateways(settings.interface)  # says what is missing if none can be asked
+    for candidate, gateway in survey(settings.interface):
+        settings.output.candidate(candidate, gateway)
     return 0
 
 
 async def _map_and_hold(requests: Sequence[MappingRequest], settings: Settings, tasks: TaskGroup) -> None:
     async with settings.open_mapper(tasks) as mapper:
-        for mapping in await _map_all(requests, mapper):
+        for mapping in await _map_all(requests, mapper, settings):
             tasks.start_soon(_follow, mapping, settings.output)
         await anyio.sleep_forever()
 
 
 async def _map_once(requests: Sequence[MappingRequest], settings: Settings, tasks: TaskGroup) -> None:
     async with settings.open_mapper(tasks) as mapper:
-        for mapping in await _map_all(requests, mapper):
+        for mapping in await _map_all(requests, mapper, settings):
             settings.output.event(await anext(mapping.events()))
             mapping.detach()
 
 
-async def _map_all(requests: Sequence[MappingRequest], mapper: PortMapper) -> list[Mapping]:
+async def _map_all(requests: Sequence[MappingRequest], mapper: PortMapper, settings: Settings) -> list[Mapping]:
+    lifetime = settings.lifetime or mapper.default_lifetime
     async with progress(f"Asking {mapper.gateway} to open {', '.join(str(request) for request in requests)} ..."):
-        return [await mapper.map_request(request) for request in requests]
+        return [await mapper.map_request(replace(request, lifetime=lifetime)) for request in requests]
 
 
 async def _follow(mapping: Mapping, output: Output) -> None:

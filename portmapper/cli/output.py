@@ -5,13 +5,14 @@ import math
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 
 from portmapper.errors import NoService, PortMapperError
+from portmapper.gateway.tables.ranking import Candidate
 from portmapper.model import (
     Changed,
     Closed,
@@ -55,11 +56,24 @@ class Output:
         shown = str(address) if address else f"the gateway {gateway} has no external address now"
         self._write({"event": "address", **facts}, [shown, *_warnings(address)])
 
-    def gateway(self, gateway: Gateway) -> None:
-        """Tell a gateway."""
+    def gateway(self, gateway: Gateway, reasons: Sequence[str] = ("named by you",)) -> None:
+        """Tell a gateway, and why it is ranked so."""
         facts = {"address": str(gateway), "source": str(gateway.source), "interface": gateway.interface}
+        more = {"family": gateway.address.version, "tunnel": gateway.tunnel, "usable": True, "reasons": list(reasons)}
         through = f" through {gateway.interface}" if gateway.interface else ""
-        self._write({"event": "gateway", **facts}, [f"{gateway}{through}, from {gateway.source}"])
+        line = f"{gateway}{through}, from {gateway.source}: {'; '.join(reasons)}"
+        self._write({"event": "gateway", **facts, **more}, [line])
+
+    def candidate(self, candidate: Candidate, gateway: Gateway | None) -> None:
+        """Tell a router that the routes lead to, and whether it can be asked."""
+        if gateway is not None:
+            self.gateway(gateway, candidate.reasons)
+            return
+        reasons = [*candidate.reasons, *(["it cannot be reached now"] if candidate.usable else [])]
+        facts = {"address": _text(candidate.gateway), "source": None, "interface": candidate.interface}
+        more = {"family": None, "tunnel": candidate.gateway is None, "usable": False, "reasons": reasons}
+        line = f"not {candidate.gateway or 'a gateway'} through {candidate.interface}: {'; '.join(reasons)}"
+        self._write({"event": "gateway", **facts, **more}, [line])
 
     def listed(self, mappings: Iterable[ListedMapping], gateway: Gateway) -> None:
         """Tell all mappings of a gateway, one a line."""

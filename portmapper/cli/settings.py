@@ -31,6 +31,8 @@ class Settings:
     output: Output
     allow_third_party: bool = False
     allow_permanent: bool = True
+    interface: str | None = None
+    lifetime: int | None = None
 
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
@@ -54,6 +56,7 @@ class Settings:
     def _mapper(self, gateway: Gateway | None, key: bytes | None) -> PortMapper:
         return PortMapper(
             gateway=gateway,
+            interface=self.interface,
             backends=self.backends,
             key=key,
             allow_third_party=self.allow_third_party,
@@ -75,19 +78,28 @@ def with_settings(command: F) -> F:
         click.option(
             "--backend", "backends", multiple=True, metavar="NAME", help="pcp, natpmp, upnp or a plug-in; repeatable."
         ),
+        click.option("--interface", metavar="NAME", help="Use the default route through this interface."),
         click.option("--gateway", metavar="ADDRESS", help="The router to ask; by default that of the default route."),
     ):
         command = option(command)
     return command
 
 
-def settings_of(options: dict[str, Any], *, allow_third_party: bool = False, allow_permanent: bool = True) -> Settings:
+def settings_of(
+    options: dict[str, Any],
+    *,
+    allow_third_party: bool = False,
+    allow_permanent: bool = True,
+    lifetime: int | None = None,
+) -> Settings:
     """Return the settings in the options of a command. Raises InvalidRequest, UnknownBackend, NoGateway."""
     backends = tuple(options["backends"]) or None
     registry.select(backends)
-    gateway = options["gateway"]
+    gateway, interface = options["gateway"], options["interface"]
     return Settings(
-        gateway=None if gateway is None else gateway_at(gateway),
+        gateway=None if gateway is None else gateway_at(gateway, interface),
+        interface=interface,
+        lifetime=lifetime,
         backends=backends,
         simulate=options["simulate"],
         output=Output(as_json=options["as_json"]),

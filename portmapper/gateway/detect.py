@@ -1,41 +1,43 @@
-"""Find the gateway of the default route."""
+"""Find the gateways of this host."""
 
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from portmapper import limits
 from portmapper.errors import GatewayUnreachable, InvalidRequest, NoGateway
-from portmapper.gateway.routes import (
-    DefaultRoute,
-    parse_proc_if_inet6,
-    parse_proc_ipv6_route,
-    parse_proc_links,
-    parse_proc_route,
-)
+from portmapper.gateway import interfaces, procfs, programs
+from portmapper.gateway.tables.ranking import Candidate, rank
+from portmapper.gateway.tables.route import Route
 from portmapper.model import Gateway, IPAddress
 from portmapper.net.datagram import source_towards
+from portmapper.net.links import interface_with, is_tunnel
 from portmapper.text import safe_text
 
-_ROUTES = "/proc/thread-self/net/route"  # of this thread: each may have a network of its own
 _FAR_AWAY = IPv6Address("2001:db8::1")  # for documentation (RFC 3849): never reached, and nothing is sent there
 _GLOBAL = IPv6Network("2000::/3")
 _HINT = "name the router's address with --gateway (in Python: gateway=)"
 
 
-def default_gateways() -> tuple[Gateway, ...]:
-    """Return the gateways of this host's default routes, best first, IPv4 before IPv6. Raises NoGateway."""
-    if sys.platform != "linux":
-        raise NoGateway(f"the gateway cannot be found out on {sys.platform} yet; {_HINT}")
-    found = tuple(_gateways(_default_routes()))
+def survey(interface: str | None = None) -> tuple[tuple[Candidate, Gateway | None], ...]:
+    """Return every router that the routes lead to, best first, with the reasons; and the gateway, if it can be asked.
+
+    With `interface` only what is reached through that one.
+    """
+    named = (one for one in rank(_read_routes()) if interface is None or one.interface == interface)
+    return tuple((one, _usable_gateway(one)) for one in named)
+
+
+def gateways(interface: str | None = None) -> tuple[Gateway, ...]:
+    """Return the gateways of this host, best first. Raises NoGateway when there is none."""
+    named = survey(interface)
+    found = tuple(gateway for _, gateway in named if gateway is not None)
     if not found:
-        raise NoGateway(f"this host has no default route through a gateway; {_HINT}")
+        raise NoGateway(_nothing_found([one for one, _ in named], interface))
     return found
 
 
-def gateway_at(text: str) -> Gateway:
+def gateway_at(text: str, interface: str | None = None) -> Gateway:
     """Return the gateway at an address given by the user. Raises InvalidRequest; NoGateway if no route leads there."""
     try:
         address = ip_address(text)
@@ -44,52 +46,57 @@ def gateway_at(text: str) -> Gateway:
     if address.is_unspecified or address.is_multicast:
         raise InvalidRequest(f"{address} cannot be the address of a gateway")
     try:
-        return _gateway(address, None)
+        return _gateway(address, interface, None)
     except GatewayUnreachable as error:
         raise NoGateway(f"no route leads to the gateway {address}: {error}") from error
 
 
-def locate(gateway: Gateway | str | None) -> Gateway:
+def locate(gateway: Gateway | str | None, interface: str | None = None) -> Gateway:
     """Return the gateway meant: itself, the one at an address, or that of the default route. Raises as those do."""
     if gateway is None:
-        return default_gateways()[0]
-    return gateway_at(gateway) if isinstance(gateway, str) else gateway
+        return gateways(interface)[0]
+    return gateway_at(gateway, interface) if isinstance(gateway, str) else gateway
 
 
-def _default_routes() -> list[DefaultRoute]:
-    routes = parse_proc_route(_read(_ROUTES))
-    return routes + parse_proc_ipv6_route(_read("/proc/thread-self/net/ipv6_route"))
+def _read_routes() -> list[Route]:
+    # What costs no process first; Android hides procfs.
+    return (procfs.read_routes() if sys.platform == "linux" else interfaces.read_routes()) or programs.read_routes()
 
 
-def _gateways(routes: list[DefaultRoute]) -> Iterator[Gateway]:
-    for route in routes:
-        try:
-            yield _gateway(route.gateway, route.interface)
-        except GatewayUnreachable:
-            continue  # the route went away, or its interface has no address of this family
+def _nothing_found(named: Iterable[Candidate], interface: str | None) -> str:
+    through = f" through {safe_text(interface)}" if interface else ""
+    text = f"this host has no default route to a gateway{through}"
+    tunnels = [one.interface for one in named if one.gateway is None]
+    return f"{text} (only {tunnels[0]}, a tunnel); {_HINT}" if tunnels else f"{text}; {_HINT}"
 
 
-def _gateway(address: IPAddress, interface: str | None) -> Gateway:
+def _usable_gateway(one: Candidate) -> Gateway | None:
+    if one.usable and one.gateway is not None:
+        with suppress(GatewayUnreachable):  # the route went away, or its interface has no address of this family
+            return _gateway(one.gateway, one.interface or None, one.network)
+    return None
+
+
+def _gateway(address: IPAddress, interface: str | None, network: IPv4Network | IPv6Network | None) -> Gateway:
     source = _source_facing(address)
+    link = None if interface and network else _link_of(address, source)
+    name = interface or (link.interface if link else None) or interface_with(source)
+    around = network or (link.network if link else None)
     return Gateway(
         address=address,
         source=source,
-        interface=interface or _interface_of(source),
-        network=_network_around(address),
+        interface=name,
+        network=around if isinstance(around, IPv4Network) else None,
+        tunnel=name is not None and is_tunnel(name),
     )
 
 
-def _interface_of(source: IPAddress) -> str | None:
-    # IPv6 needs it to send to a group; IPv4 says it by the source address.
-    if sys.platform != "linux" or not isinstance(source, IPv6Address):
-        return None
-    return parse_proc_if_inet6(_read("/proc/thread-self/net/if_inet6")).get(IPv6Address(source.packed))
-
-
-def _network_around(address: IPAddress) -> IPv4Network | None:
-    if sys.platform != "linux" or not isinstance(address, IPv4Address):
-        return None
-    return next((network for network in parse_proc_links(_read(_ROUTES)) if address in network), None)
+def _link_of(address: IPAddress, source: IPAddress) -> Route | None:
+    """Return the route to the link that leads to a gateway: of IPv6 the one that this host's address is on."""
+    inside = address if isinstance(address, IPv4Address) else source
+    links = (route for route in _read_routes() if route.gateway is None and not route.wide)
+    around = [route for route in links if inside in route.network]
+    return max(around, key=lambda route: route.network.prefixlen, default=None)
 
 
 def _source_facing(address: IPAddress) -> IPAddress:
@@ -101,22 +108,3 @@ def _source_facing(address: IPAddress) -> IPAddress:
             if address.is_link_local or source in _GLOBAL:
                 return source
     return source_towards(address)
-
-
-def _read(path: str) -> str:
-    # procfs answers from memory; without IPv6 in the kernel its file is not there.
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return ""
-    try:
-        return b"".join(_chunks(descriptor)).decode("ascii", "replace")
-    finally:
-        os.close(descriptor)
-
-
-def _chunks(descriptor: int) -> Iterator[bytes]:
-    left = limits.ROUTE_BYTES
-    while left > 0 and (chunk := os.read(descriptor, min(left, 65536))):
-        left -= len(chunk)
-        yield chunk

@@ -45,7 +45,7 @@ class Network:
         self.gateway: Gateway | None = None
         self.bell = Ringing()
         self.looks = 0
-        monkeypatch.setattr(mapper_module, "locate", lambda _: self.locate())
+        monkeypatch.setattr(mapper_module, "locate", lambda *_: self.locate())
         monkeypatch.setattr("portmapper.attending.make_bell", lambda _: self.bell)
 
     def locate(self) -> Gateway:
