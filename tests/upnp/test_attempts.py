@@ -324,7 +324,7 @@ def test_a_device_that_wants_leases_again_gets_them() -> None:
 
 def test_16_makes_are_remembered_and_no_more() -> None:
     memory = Memory()
-    makes = [("server", str(number)) for number in range(limits.MAKES + 1)]
+    makes = [("server", str(number), 1) for number in range(limits.MAKES + 1)]
     for make in makes:
         memory.learn(make, Habits(permanent=True))
     assert list(memory.habits) == makes[:-1]
