@@ -24,8 +24,9 @@ class BootWatch:
         except ProtocolError:
             return False
         device = notification.usn.partition("::")[0]
-        if not is_gateway(notification.nt) or (device not in self._boot_ids and self._is_full()):
-            return False
+        known = device in self._boot_ids
+        if not known and (not is_gateway(notification.nt) or self._is_full()):
+            return False  # any part of a known device speaks for it (clause 1.2.3)
         return self._follow(device, notification)
 
     def _follow(self, device: str, notification: Notification) -> bool:

@@ -15,6 +15,7 @@ from portmapper.upnp.description import Service
 from portmapper.upnp.soap import Action, decode_result, encode_action, encode_mpost
 
 _METHOD_NOT_ALLOWED = 405
+_NOT_EXTENDED = {405, 501, 510}  # what a device says that does not know M-POST either
 _HARMLESS = ("Get", "Check")
 _NOT_REPEATABLE = {"AddAnyPortMapping"}  # twice is two mappings
 
@@ -82,7 +83,7 @@ class IgdClient:
         reply = await self._post(action, extended=self._extended)
         if reply.status == _METHOD_NOT_ALLOWED and not self._extended:  # UDA 1.0 clause 3.2.1
             reply = await self._post(action, extended=True)
-            self._extended = reply.status != _METHOD_NOT_ALLOWED
+            self._extended = reply.status not in _NOT_EXTENDED
         return decode_result(action, reply.status, reply.body)
 
     async def _post(self, action: Action, *, extended: bool) -> http.HttpReply:

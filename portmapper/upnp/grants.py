@@ -22,6 +22,7 @@ from portmapper.upnp.values import parse_client
 _FIRST_DYNAMIC_PORT = 49152  # RFC 6335 section 6
 _CONFLICT, _ONLY_PERMANENT, _NO_REMOTE_HOST = 718, 725, 726
 _Key: TypeAlias = tuple[int, Protocol, str]
+_Make: TypeAlias = tuple[str, str, int]  # server, model, version of the service
 _SERVICE = "urn:schemas-upnp-org:service:WANIPConnection:1"
 
 
@@ -30,7 +31,7 @@ class Memory:
     """What is known about the devices of one gateway, shared by the backends that are opened there in turn."""
 
     turn: anyio.Lock = field(default_factory=anyio.Lock)
-    habits: dict[tuple[str, str], Habits] = field(default_factory=dict[tuple[str, str], Habits])
+    habits: dict[_Make, Habits] = field(default_factory=dict[_Make, Habits])
     choosing: anyio.Lock = field(default_factory=anyio.Lock)
     made: dict[_Key, MappingRequest] = field(default_factory=dict[_Key, MappingRequest])
     """What was made there, by external port, protocol and remote host, and not taken back."""
@@ -47,7 +48,7 @@ class Memory:
             return None
         return self._chosen[1]
 
-    def learn(self, make: tuple[str, str], habits: Habits) -> None:
+    def learn(self, make: _Make, habits: Habits) -> None:
         """Remember what a make of device needs."""
         if make in self.habits or len(self.habits) < limits.MAKES:
             self.habits[make] = habits
@@ -76,7 +77,7 @@ class MappingGrants:
     ) -> None:
         self._mappings = mappings
         self._memory = memory
-        self._make = make
+        self._make = (*make, mappings.version)  # what version 1 needs may be wrong for version 2
         self._permanent = permanent
         self._state_lost = state_lost
         self._shows = False  # the device was seen to show a mapping that it has

@@ -11,6 +11,7 @@ from portmapper import limits
 from portmapper.errors import GatewayUnreachable, NoService, ProtocolError, RequestRefused
 from portmapper.mapper import PortMapper
 from portmapper.model import Endpoint, Protocol
+from portmapper.testing import SimulatedGateway
 from portmapper.testing.igd_switches import IgdSwitches
 from portmapper.upnp import soap
 from portmapper.upnp.faults import Fault
@@ -19,6 +20,7 @@ from tests.hostile.rude import (
     LAUGHS,
     RudeIgd,
     a_fault,
+    a_port,
     each,
     is_action,
     named,
@@ -275,3 +277,19 @@ async def test_text_of_a_fault_is_shown_without_its_control_characters_s50() -> 
     assert str(reason).isprintable()
     assert "evil" in str(reason)
     assert len(str(reason)) < 400
+
+
+@pytest.mark.conforms("UP-58")
+@pytest.mark.usefixtures("virtual_time")
+async def test_a_device_that_refuses_each_port_just_in_time_is_left_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that stops to answer costs 5 s; one that always answers before that costs what a mapping may take."""
+    monkeypatch.setattr(limits, "STATUS", 20.0)  # it is slow with these too
+    rules = IgdSwitches(version=1, soap_delay=limits.HTTP_EXCHANGE - 0.5, refuses={"AddPortMapping": 718})
+    async with (
+        SimulatedGateway(pcp=False, natpmp=False, igd=rules) as gateway,
+        PortMapper(gateway=gateway.gateway, backends=["upnp"]) as mapper,
+    ):
+        begin = anyio.current_time()
+        with pytest.raises(NoService):
+            await mapper.map(a_port())
+        assert limits.OBTAIN <= anyio.current_time() - begin <= limits.OBTAIN + 2 * limits.GRACE

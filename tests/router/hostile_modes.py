@@ -226,6 +226,7 @@ CLASSES: dict[str, dict[str, Mode]] = {
     "bases": {f"base {name}": Mode(url_base=url) for name, url in {**ELSEWHERE, **NEIGHBOUR}.items()},
     "controls": {f"control {name}": Mode(control=url) for name, url in {**ELSEWHERE, **NEIGHBOUR, **_CONTROLS}.items()},
     "requests slow": {**_answered(ACTIONS, SLOW), "control unanswered": Mode(control=UNANSWERED)},
+    "deletes": _answered(("DeletePortMapping",), SLOW),
     "requests large": _answered(("AddPortMapping", *_LAST), LARGE),
     "requests redirected": _answered(("AddPortMapping",), REDIRECTS),
     "requests bombed": _answered(_LAST[:1], BOMBS),

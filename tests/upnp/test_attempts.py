@@ -220,6 +220,7 @@ def test_a_lease_without_end_stays_one_on_the_other_steps() -> None:
     assert asked_for(WANTED, 725, 718, version=2)[-1] == "any 50001 for ever"
     assert asked_for(WANTED, 725, 724)[-1] == "8080 for ever"
     assert asked_for(WANTED, 725, 605)[-1] == "40443 for ever short"
+    assert asked_for(WANTED, 718, 725, 501) == [P, "50001", "50001 for ever", "50002 for ever"]
 
 
 @pytest.mark.conforms("UP-77", "UP-86")
@@ -231,6 +232,7 @@ def test_a_device_may_refuse_the_lifetime_of_the_port_it_chooses() -> None:
 @pytest.mark.parametrize("version", [1, 2])
 def test_where_the_ports_are_equal_724_is_final(version: int) -> None:
     assert asked_for(ANY_PORT, 724, version=version) == ["8080"]
+    assert asked_for(ANY_PORT, 718, 724, version=2) == ["8080", "any 50001"]
 
 
 @pytest.mark.conforms("UP-76")
@@ -314,13 +316,15 @@ def test_a_device_that_wants_leases_again_gets_them() -> None:
     """It had only mappings without end once; with newer firmware 402 to that means the opposite."""
     asked, ladder = climbing(WANTED, 402, 402, habits=Habits(permanent=True))
     assert [form(one) for one in asked] == [FOR_EVER, P]
+    once = asked_for(WANTED, 402, 718, 725, 718, 402, habits=Habits(permanent=True))
+    assert once == [FOR_EVER, P, "50001", "50001 for ever", "50002 for ever"]
     assert not climbing(WANTED, 402, habits=Habits(permanent=True))[1].habits.permanent
     assert ladder.attempt.lifetime
 
 
 def test_16_makes_are_remembered_and_no_more() -> None:
     memory = Memory()
-    makes = [("server", str(number)) for number in range(limits.MAKES + 1)]
+    makes = [("server", str(number), 1) for number in range(limits.MAKES + 1)]
     for make in makes:
         memory.learn(make, Habits(permanent=True))
     assert list(memory.habits) == makes[:-1]

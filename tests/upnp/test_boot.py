@@ -200,3 +200,9 @@ def test_only_an_alive_is_a_reason_and_never_the_same_again(messages: list[bytes
 @examples(100)
 def test_any_bytes_are_a_reason_to_look_or_none(messages: list[bytes]) -> None:
     assert len(heard(*messages)) == len(messages)
+
+
+@pytest.mark.conforms("UP-20")
+@pytest.mark.parametrize("part", ["urn:schemas-upnp-org:device:WANDevice:1", UUID, "urn:x:service:Other:1"])
+def test_a_byebye_of_a_part_that_is_no_gateway_ends_a_known_device_too(part: str) -> None:
+    assert heard(alive(7), byebye(7, part), alive(7)) == [True, False, True]

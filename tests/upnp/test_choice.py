@@ -213,6 +213,18 @@ async def test_connections_that_do_not_answer_are_not_waited_for(delay: float, s
     assert anyio.current_time() - begin == pytest.approx(seconds)
 
 
+async def test_slow_connections_have_2_seconds_together() -> None:
+    begin = anyio.current_time()
+    slow = [of(up("Down"), PUBLIC, 0.9), *(of(up(), PUBLIC, 0.9) for _ in range(4))]
+    assert await best_connection(slow, ROUTER) is slow[1]
+    assert anyio.current_time() - begin == pytest.approx(limits.STATUS)
+
+
+async def test_a_connection_that_is_given_up_before_leaves_the_choice_to_what_was_heard() -> None:
+    late = [of(up("Down"), PUBLIC), of(up(), PUBLIC), of(GatewayTimeout("cannot connect"), PUBLIC)]
+    assert await best_connection(late, ROUTER) is late[1]
+
+
 # --- Address translation
 
 

@@ -319,3 +319,16 @@ async def test_over_the_network_a_connection_that_ends_without_a_word_is_a_reque
         with pytest.raises(PortMapperError):
             await IgdClient(Service(WANIP, server.url), HERE).call(GET)
     assert server.connections == 2
+
+
+@pytest.mark.conforms("UP-53")
+@pytest.mark.parametrize("status", [501, 510])
+async def test_a_device_that_refuses_m_post_too_is_asked_by_post_again(status: int, device: respx.MockRouter) -> None:
+    route = device.route(url=CONTROL).mock(
+        side_effect=lambda request: httpx.Response(405 if request.method == "POST" else status)
+    )
+    client = a_client()
+    for _ in range(2):
+        with pytest.raises(ProtocolError):
+            await client.call(GET)
+    assert [call.request.method for call in route.calls] == ["POST", "M-POST"] * 2
