@@ -24,10 +24,24 @@ def anyio_backend(request: pytest.FixtureRequest) -> str | tuple[str, dict[str, 
     return virtual.backend(name) if "virtual_time" in request.fixturenames else name
 
 
+class SilentBell:
+    """What happens to the network of this machine is no part of a test in virtual time."""
+
+    async def wait(self) -> None:
+        await anyio.sleep_forever()
+
+    def hush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.fixture
 def virtual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the clock of the loop, and the library's with it, jump to the next timer whenever nothing can go on."""
     monkeypatch.setattr(clock, "now", anyio.current_time)
+    monkeypatch.setattr("portmapper.attending.make_bell", lambda _: SilentBell())
     monkeypatch.setattr(gateway, "_TICK", 1.0)  # each is a jump: an hour has 36000 of the gateway's own
 
 

@@ -227,7 +227,8 @@ def test_address(environment: dict[str, str]) -> None:
 def test_gateway_that_was_named(environment: dict[str, str]) -> None:
     done = run(environment, "gateway", "--gateway", "127.0.0.2", "--json")
     assert json.loads(done.stdout) == {
-        "event": "gateway", "address": "127.0.0.2", "source": "127.0.0.1", "interface": None
+        "event": "gateway", "address": "127.0.0.2", "source": "127.0.0.1", "interface": "lo", "family": 4,
+        "tunnel": False, "usable": True, "reasons": ["named by you"],
     }  # fmt: skip
 
 

@@ -89,7 +89,7 @@ async def test_the_gateway_that_is_named_is_the_only_one_and_else_that_of_the_de
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with SimulatedGateway() as named, SimulatedGateway() as default:
-        monkeypatch.setattr("portmapper.gateway.detect.gateways", lambda: (default.gateway,))
+        monkeypatch.setattr("portmapper.gateway.detect.gateways", lambda *_: (default.gateway,))
         async with PortMapper(gateway=named.gateway) as mapper:
             await mapper.map(4001)
             assert (len(list(named.table)), default.datagrams) == (1, [])

@@ -206,7 +206,7 @@ async def test_renewals_go_to_the_server_that_gave_the_lease(monkeypatch: pytest
     """Between 1/2 and 5/8 of what it granted, and nothing before, though the default route changes meanwhile."""
     async with Lying(max_lifetime=HOUR) as server, Lying() as other:
         gateways = [server.gateway, other.gateway]
-        monkeypatch.setattr("portmapper.gateway.detect.gateways", lambda: gateways)
+        monkeypatch.setattr("portmapper.gateway.detect.gateways", lambda *_: gateways)
         async with PortMapper() as mapper:
             await mapper.map(4001)
             gateways.reverse()

@@ -1,0 +1,181 @@
+"""Which gateways are found in real route tables, made with `ip route` in a network namespace."""
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.router.lab import PREFIX, _call, _in_namespace, _inside
+
+_counter = itertools.count()
+Found = list[tuple[str | None, str, bool]]
+
+
+class Host:
+    """A host with two links, in a namespace of its own."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+
+    def ip(self, *arguments: str) -> None:
+        _call("ip", "-n", self.namespace, *arguments)
+
+    def link(self, name: str, address: str) -> None:
+        """Add a link with a carrier: the other end of the cable is here too."""
+        self.ip("link", "add", name, "type", "veth", "peer", "name", f"{name}.peer")
+        self.ip("addr", "add", address, "dev", name)
+        for end in (name, f"{name}.peer"):
+            self.ip("link", "set", end, "up")
+
+    def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        command = [*_inside(self.namespace), sys.executable, "-W", "error", "-m", "portmapper", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=20)
+
+    def found(self) -> Found:
+        """Return address, interface and usability of each candidate, best first."""
+        objects = [json.loads(line) for line in self.run("gateway", "--json").stdout.splitlines()]
+        return [(one["address"], one["interface"], one["usable"]) for one in objects if one["event"] == "gateway"]
+
+    def netifaces(self) -> list[tuple[str, str]]:
+        """Return gateway and interface of the usable candidates by netifaces."""
+        from portmapper.gateway import interfaces
+        from portmapper.gateway.tables.ranking import rank
+
+        routes = _in_namespace(self.namespace, interfaces.read_routes)
+        return [(str(one.gateway), one.interface) for one in rank(routes) if one.usable]
+
+
+@pytest.fixture
+def host(router_machine: None) -> Iterator[Host]:
+    namespace = f"{PREFIX}{os.getpid()}x9{next(_counter)}g"
+    _call("ip", "netns", "add", namespace)
+    host = Host(namespace)
+    try:
+        host.ip("link", "set", "lo", "up")
+        for name, address in (("eth0", "192.168.1.10/24"), ("wlan0", "192.168.2.10/24")):
+            host.link(name, address)
+        yield host
+    finally:
+        subprocess.run(["ip", "netns", "del", namespace], check=False)
+
+
+def tunnel(host: Host, address: str) -> None:
+    host.ip("tuntap", "add", "dev", "tun0", "mode", "tun")
+    host.ip("addr", "add", address, "dev", "tun0")
+    host.ip("link", "set", "tun0", "up")
+
+
+def test_a_plain_default(host: Host) -> None:
+    host.ip("route", "add", "default", "via", "192.168.1.1")
+    assert host.found() == [("192.168.1.1", "eth0", True)]
+    assert host.netifaces() == [("192.168.1.1", "eth0")]
+
+
+def test_two_defaults_go_by_their_metric(host: Host) -> None:
+    host.ip("route", "add", "default", "via", "192.168.2.1", "metric", "600")
+    host.ip("route", "add", "default", "via", "192.168.1.1", "metric", "100")
+    assert host.found() == [("192.168.1.1", "eth0", True), ("192.168.2.1", "wlan0", True)]
+    assert host.netifaces()[0] == ("192.168.1.1", "eth0")
+    assert [line.split()[0] for line in host.run("gateway", "--interface", "wlan0").stdout.splitlines()] == [
+        "192.168.2.1"
+    ]
+
+
+def test_the_first_of_a_multipath_route_is_found(host: Host) -> None:
+    """The kernel's text shows no more of it."""
+    hops = ("nexthop", "via", "192.168.1.1", "weight", "1", "nexthop", "via", "192.168.2.1", "weight", "1")
+    host.ip("route", "add", "default", *hops)
+    assert host.found() == [("192.168.1.1", "eth0", True)]
+
+
+def test_a_tunnel_has_no_gateway_and_is_named(host: Host) -> None:
+    tunnel(host, "10.2.0.2/32")
+    host.ip("route", "add", "default", "dev", "tun0")
+    done = host.run("gateway")
+    assert done.returncode == 3
+    assert "only tun0, a tunnel" in done.stderr
+    shown = json.loads(host.run("gateway", "--gateway", "10.2.0.1", "--json").stdout)
+    assert (shown["source"], shown["interface"], shown["tunnel"]) == ("10.2.0.2", "tun0", True)
+
+
+def test_the_halves_of_a_vpn_do_not_hide_the_gateway_of_the_lan(host: Host) -> None:
+    host.ip("route", "add", "default", "via", "192.168.1.1")
+    tunnel(host, "10.8.0.2/24")
+    host.ip("route", "add", "0.0.0.0/1", "via", "10.8.0.1")
+    host.ip("route", "add", "128.0.0.0/1", "via", "10.8.0.1")
+    assert host.found() == [("192.168.1.1", "eth0", True), ("10.8.0.1", "tun0", True)]
+
+
+def test_a_default_of_another_table_is_none_of_ours(host: Host) -> None:
+    host.ip("route", "add", "default", "via", "192.168.2.1", "table", "100")
+    host.ip("rule", "add", "from", "192.168.2.10", "table", "100")
+    host.ip("route", "add", "default", "via", "192.168.1.1")
+    assert host.found() == [("192.168.1.1", "eth0", True)]
+
+
+def test_a_bridge_of_containers_comes_last(host: Host) -> None:
+    host.link("docker0", "172.17.0.1/16")
+    host.ip("route", "add", "default", "via", "172.17.0.2", "metric", "1")
+    host.ip("route", "add", "default", "via", "192.168.1.1", "metric", "100")
+    assert host.found() == [("192.168.1.1", "eth0", True), ("172.17.0.2", "docker0", True)]
+    assert host.netifaces()[0] == ("192.168.1.1", "eth0")
+
+
+def test_a_link_local_gateway_has_its_zone(host: Host) -> None:
+    host.ip("addr", "add", "2001:db8::10/64", "dev", "eth0", "nodad")
+    host.ip("-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0")
+    assert host.found() == [("fe80::1%eth0", "eth0", True)]
+    assert host.netifaces() == [("fe80::1%eth0", "eth0")]
+
+
+def test_no_default_is_said(host: Host) -> None:
+    done = host.run("gateway")
+    assert done.returncode == 3
+    assert "no default route" in done.stderr
+
+
+def test_what_leads_nowhere_is_no_gateway(host: Host) -> None:
+    host.ip("route", "add", "unreachable", "default", "metric", "1")
+    host.ip("route", "add", "blackhole", "192.168.3.0/24")
+    host.ip("route", "add", "default", "via", "192.168.1.1", "metric", "5")
+    assert [one for one in host.found() if one[2]] == [("192.168.1.1", "eth0", True)]
+
+
+def test_no_program_is_run_and_no_name_is_looked_up_and_nothing_listens(host: Host, tmp_path: Path) -> None:
+    """S48: traps with the names of helper programs come first in PATH; an audit hook notes what is done."""
+    host.ip("route", "add", "default", "via", "192.168.1.1")
+    for name in ("netstat", "ip", "route", "ifconfig"):
+        trap = tmp_path / name
+        trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/{name}.ran\n")
+        trap.chmod(0o755)
+    watched = """
+import sys
+seen = []
+WATCHED = {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.system", "socket.getaddrinfo",
+           "socket.gethostbyname", "socket.gethostbyaddr"}
+sys.addaudithook(lambda event, _: seen.append(event) if event in WATCHED else None)
+import socket, anyio, portmapper
+plain = socket.socket
+class Watched(plain):
+    def listen(self, *arguments):
+        seen.append("listen")
+socket.socket = Watched
+async def main():
+    async with portmapper.PortMapper() as mapper:
+        print(mapper.gateway)
+        await anyio.sleep(0.5)
+anyio.run(main)
+print(seen)
+"""
+    enter = [shutil.which("ip") or "ip", *_inside(host.namespace)[1:]]
+    command = [*enter, sys.executable, "-c", watched]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    inside = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20)
+    assert inside.stdout.split("\n")[:2] == ["192.168.1.1", "[]"], inside.stderr
+    assert not list(tmp_path.glob("*.ran"))
