@@ -140,7 +140,7 @@ def test_odd_encodings_are_read_or_refused_s16(lab: HostileLab) -> None:
 
 @pytest.mark.conforms("UP-58", "UP-61")
 def test_slow_answers_to_requests_end_in_time_s8(lab: HostileLab) -> None:
-    attack(lab, "requests slow", at_once=24)
+    attack(lab, "requests slow", at_once=12)
 
 
 def test_slow_answers_to_deletes_do_not_keep_the_program_from_leaving_s8(lab: HostileLab) -> None:
