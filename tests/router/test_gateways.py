@@ -179,3 +179,34 @@ print(seen)
     inside = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20)
     assert inside.stdout.split("\n")[:2] == ["192.168.1.1", "[]"], inside.stderr
     assert not list(tmp_path.glob("*.ran"))
+
+
+@pytest.mark.parametrize(
+    ("routes", "right", "told"),
+    [
+        (
+            ["default nexthop via 192.168.1.1 nexthop via 192.168.2.1"],
+            ["192.168.1.1"],
+            [],
+        ),
+        (
+            ["default via 192.168.2.1 table 100", "default via 192.168.1.1"],
+            ["192.168.1.1"],
+            ["192.168.2.1", "192.168.1.1"],
+        ),
+        (
+            ["default via 192.168.1.1", "0.0.0.0/1 via 192.168.2.1", "128.0.0.0/1 via 192.168.2.1"],
+            ["192.168.1.1", "192.168.2.1"],
+            ["192.168.2.1", "192.168.1.1"],
+        ),
+    ],
+    ids=["several next hops", "another table", "two halves"],
+)
+def test_where_netifaces_tells_otherwise_procfs_is_right(
+    host: Host, routes: list[str], right: list[str], told: list[str]
+) -> None:
+    """It leaves a multipath route out, mixes the tables, and takes a half for the default route."""
+    for route in routes:
+        host.ip("route", "add", *route.split())
+    assert [address for address, _, usable in host.found() if usable] == right
+    assert [address for address, _ in host.netifaces()] == told
