@@ -115,10 +115,15 @@ def test_address(make_lab: MakeLab, backend: str) -> None:
 @pytest.mark.conforms("NP-02", "PC-16", "PC-102")
 def test_gateway(make_lab: MakeLab) -> None:
     done = make_lab().run("gateway", "--json")
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [
-        {"event": "gateway", "address": GATEWAY, "source": LAN_ADDRESS, "interface": "eth0"},
-        {"event": "gateway", "address": GATEWAY_6, "source": LAN_ADDRESS_6, "interface": "eth0"},
-    ]
+    common = {"event": "gateway", "interface": "eth0", "tunnel": False, "usable": True}
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert first == {
+        **common, "address": GATEWAY, "source": LAN_ADDRESS, "family": 4, "reasons": ["default route"]
+    }  # fmt: skip
+    assert second == {
+        **common, "address": GATEWAY_6, "source": LAN_ADDRESS_6, "family": 6,
+        "reasons": ["default route with metric 1024"],
+    }  # fmt: skip
 
 
 def test_refused_port_is_exit_5_with_every_reason(make_lab: MakeLab) -> None:
