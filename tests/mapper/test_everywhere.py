@@ -1,9 +1,11 @@
 """One port on several gateways at once."""
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
-from portmapper import EveryGateway, InvalidRequest, MapperClosed, Mapping, NoService, limits
+from portmapper import EveryGateway, InvalidRequest, MapperClosed, Mapping, NoService, PortMapper, limits
 from portmapper.model import IPAddress
 from portmapper.testing import SimulatedGateway
 
@@ -55,3 +57,11 @@ async def test_outside_its_block_it_is_closed() -> None:
     everywhere = EveryGateway([])
     with pytest.raises(MapperClosed):
         await everywhere.map(4001)
+
+
+@pytest.mark.parametrize(("tunnel", "lifetime"), [(False, 7200), (True, 60)])
+async def test_leases_through_a_tunnel_are_asked_for_a_minute_by_default(tunnel: bool, lifetime: int) -> None:
+    async with SimulatedGateway() as simulated:
+        async with PortMapper(gateway=replace(simulated.gateway, tunnel=tunnel)) as mapper:
+            assert (await mapper.map(4001)).lease.lifetime == lifetime
+            assert (await mapper.map(4002, lifetime=600)).lease.lifetime == 600
