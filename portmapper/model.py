@@ -41,9 +41,10 @@ class Gateway:
 
     address: IPAddress
     source: IPAddress
-    interface: str | None = None
-    network: IPv4Network | None = None
-    tunnel: bool = False
+    # What tells one gateway from another is the two addresses: a route that comes or goes beside them makes no other.
+    interface: str | None = field(default=None, compare=False)
+    network: IPv4Network | None = field(default=None, compare=False)
+    tunnel: bool = field(default=False, compare=False)
     port: int = limits.SERVER_PORT
     ssdp_port: int = limits.SSDP_PORT
 

@@ -34,8 +34,8 @@ def _ask(interface: str, question: int) -> bytes | None:
         return None
     import fcntl  # noqa: PLC0415 - not there on Windows
 
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             return fcntl.ioctl(sock, question, _REQUEST.pack(name))
-        except OSError:
-            return None  # it is gone, or has no such address
+    except OSError:
+        return None  # it is gone, or has no such address

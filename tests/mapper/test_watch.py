@@ -3,6 +3,8 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from ipaddress import IPv4Network
 
 import anyio
 import pytest
@@ -112,6 +114,18 @@ async def test_a_change_that_changes_nothing_asks_nothing(network: Network) -> N
                 network.bell.ring()
                 await anyio.sleep(0.5)
             assert simulated.datagrams == []
+
+
+async def test_another_route_beside_the_same_gateway_moves_nothing(network: Network) -> None:
+    async with SimulatedGateway() as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            mapping = await mapper.map(4001)
+            simulated.datagrams.clear()
+            network.become(replace(simulated.gateway, network=IPv4Network("127.0.0.0/28"), interface="other"))
+            await anyio.sleep(5)
+            assert simulated.datagrams == []
+            assert mapping.state is MappingState.MAPPED
 
 
 async def test_a_gateway_that_is_back_is_asked_whether_it_has_restarted(network: Network) -> None:
