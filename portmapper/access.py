@@ -36,13 +36,21 @@ class Means:
 class Access:
     """The backends of one gateway, opened when they are needed; the one that granted last is asked first for 10 min.
 
-    `locate` tells which gateway it is now.
+    `locate` tells which gateway it is now; `moved` is told of the old and the new one, whoever noticed.
     """
 
-    def __init__(self, locate: Callable[[], Gateway], means: Means, state_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        locate: Callable[[], Gateway],
+        means: Means,
+        *,
+        state_lost: Callable[[], None],
+        moved: Callable[[Gateway, Gateway], None],
+    ) -> None:
         self._locate = locate
         self._means = means
         self._state_lost = state_lost
+        self._moved = moved
         self._gateway: Gateway | None = None
         self._trusted: tuple[Backend, float] | None = None
         self._memory: dict[str, Any] = {}
@@ -65,17 +73,13 @@ class Access:
         """Return which gateway it is now. Raises NoGateway."""
         return self._locate()
 
-    def relocate(self) -> bool:
-        """Look it up again, and return whether it is another one, or reached from another address of this host.
-
-        Raises NoGateway when there is none now.
-        """
-        found = self._locate()
-        if found == self._gateway:
-            return False
-        self._gateway, self._trusted, self._memory = found, None, {}
-        self.refusals.clear()
-        return True
+    def relocate(self) -> None:
+        """Look it up again: it may be another one, or reached from another address of this host. Raises NoGateway."""
+        old, found = self.gateway, self._locate()
+        if found != old:
+            self._gateway, self._trusted, self._memory = found, None, {}
+            self.refusals.clear()
+            self._moved(old, found)
 
     def distrust(self) -> None:
         """Ask all backends afresh next time: the gateway may be back in another form."""
@@ -85,7 +89,10 @@ class Access:
         """Get a lease from the best backend that gives one. Raises NoService with each backend's reason."""
         seconds = limits.OBTAIN + (limits.PATIENT_DISCOVERY if patient else 0)
         with anyio.move_on_after(seconds):
-            return await self._ask_each(request, patient=patient)
+            while True:
+                grant = await self._ask_each(request, patient=patient)
+                if grant.lease.gateway == self.gateway:
+                    return grant  # else the network has changed meanwhile
         text = f"the gateway {self.gateway} did not come to an answer within {seconds:g} s"
         raise NoService(text, reasons={})
 

@@ -49,19 +49,20 @@ class Attendant:
     async def _react(self, slept: bool) -> None:
         before = self._access.gateway
         try:
-            moved = self._access.relocate()
+            self._access.relocate()
         except NoGateway:
             self._offline = True  # nothing is asked: there is nobody to ask
             return
         back, self._offline = self._offline, False
-        if moved:
-            self._follow(before, self._access.gateway)
-        elif slept:
+        if self._access.gateway != before:
+            return  # and `follow` was called
+        if slept:
             self._keeper.renew_all_soon()
         elif back:
             self._tasks.start_soon(self._keeper.check)
 
-    def _follow(self, old: Gateway, new: Gateway) -> None:
+    def follow(self, old: Gateway, new: Gateway) -> None:
+        """Have everything made anew at another gateway, and listen to that."""
         _log.info("the gateway is %s now, from %s", new, new.source)
         other = new.address != old.address
         what = f"the gateway is {new} now, not {old}" if other else f"this host is {new.source} now, not {old.source}"

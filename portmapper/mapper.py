@@ -52,18 +52,21 @@ class PortMapper:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
         means = Means(candidates=registry.select(backends), key=key or state.new_key(), permanent=allow_permanent)
-        self._access = Access(partial(locate, gateway, interface), means, self._state_lost)
+        self._access = Access(
+            partial(locate, gateway, interface), means, state_lost=self._state_lost, moved=self._follow
+        )
         if gateway is not None:
             self._access.settle()  # so that a wrong one is told at once
         self._allow_third_party = allow_third_party
         self._keeper = Keeper(self._access.obtain_again, self._access.refusals)
+        self._attendant = Attendant(self._access, self._keeper)
         self._tasks: TaskGroup | None = None
 
     async def __aenter__(self) -> Self:
         self._access.settle()
         self._tasks = await anyio.create_task_group().__aenter__()
         self._keeper.start(self._tasks)
-        Attendant(self._access, self._keeper).start(self._tasks)
+        self._attendant.start(self._tasks)
         return self
 
     async def __aexit__(
@@ -139,8 +142,6 @@ class PortMapper:
             await self._access.close_unused(self._keeper.uses)
             self._keeper.make_way()
             grant = await self._access.obtain(request)
-            if grant.lease.gateway != self.gateway:  # the network has changed meanwhile
-                grant = await self._access.obtain(request)
             self._keeper.wake_lost()
             return self._keeper.adopt(request, grant)
 
@@ -245,6 +246,9 @@ class PortMapper:
             raise InvalidRequest("a mapping for another host needs a mapper with allow_third_party=True")
         own = request.internal_address.packed == self.gateway.source.packed  # RFC 6887 section 13.1: not for ourselves
         return replace(request, internal_address=None) if own else request
+
+    def _follow(self, old: Gateway, new: Gateway) -> None:
+        self._attendant.follow(old, new)
 
     def _state_lost(self) -> None:
         self._access.distrust()

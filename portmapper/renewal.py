@@ -225,14 +225,8 @@ class RenewalEngine:
                 holding.attempts.discard(scope)
 
     async def _renewed(self, holding: Holding, request: MappingRequest, *, patient: bool) -> Grant:
-        moves = self._moves
-        grant = await self._asked_again(holding, request, patient=patient)
-        if self._moves != moves:
-            raise GatewayUnreachable("the network changed meanwhile")
-        return grant
-
-    async def _asked_again(self, holding: Holding, request: MappingRequest, *, patient: bool) -> Grant:
         holding.asked = begin = clock.now()
+        moves = self._moves
         if holding.lost:
             return await self._obtain(holding.again(request), patient)
         with anyio.move_on_after(limits.RENEWAL):
@@ -242,6 +236,8 @@ class RenewalEngine:
                 # The gateway has been changed: whatever it speaks now knows nothing of this lease.
                 return await self._obtain(holding.again(request), patient)
             await check_port(holding.backend, lease)
+            if self._moves != moves:
+                raise GatewayUnreachable("the network changed meanwhile")
             return Grant(holding.backend, lease, begin)
         raise GatewayTimeout(f"the gateway did not renew within {limits.RENEWAL:g} s", seconds=limits.RENEWAL)
 

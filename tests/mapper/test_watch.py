@@ -90,6 +90,20 @@ async def test_a_mapping_moves_to_the_new_gateway_and_the_old_one_hears_nothing(
         assert list(new.table) == []
 
 
+async def test_all_mappings_follow_also_when_a_search_for_a_lost_one_notices_first(network: Network) -> None:
+    """No bell rings here."""
+    async with SimulatedGateway() as old, SimulatedGateway() as new:
+        network.gateway = old.gateway
+        async with PortMapper() as mapper:
+            held, lost = await mapper.map(4001), await mapper.map(4002)
+            mapper._keeper._engine._lose(lost._holding, retry=20)
+            await anyio.sleep(5)
+            network.gateway = new.gateway
+            await anyio.sleep(30)
+            assert held.gateway == lost.gateway == new.gateway
+            assert {held.state, lost.state} == {MappingState.MAPPED}
+
+
 async def test_announcements_of_the_new_gateway_are_heard_and_those_of_the_old_one_not(network: Network) -> None:
     async with SimulatedGateway() as old, SimulatedGateway() as new:
         network.gateway = old.gateway
