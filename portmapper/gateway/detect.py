@@ -59,8 +59,9 @@ def locate(gateway: Gateway | str | None, interface: str | None = None) -> Gatew
 
 
 def _read_routes() -> list[Route]:
-    # What costs no process first; Android hides procfs.
-    return (procfs.read_routes() if sys.platform == "linux" else interfaces.read_routes()) or programs.read_routes()
+    # A program is run only where nothing else can tell: not on a host that just has no routes now.
+    routes = procfs.read_routes() if sys.platform == "linux" else interfaces.read_routes()
+    return programs.read_routes() if routes is None else routes
 
 
 def _nothing_found(named: Iterable[Candidate], interface: str | None) -> str:

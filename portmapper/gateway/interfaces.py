@@ -12,12 +12,12 @@ from portmapper.gateway.tables.route import Address, Route
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
-def read_routes() -> list[Route]:
-    """Return the default routes and the networks on link; none where the library is missing."""
+def read_routes() -> list[Route] | None:
+    """Return the default routes and the networks on link; None where the library is missing."""
     try:
         netifaces = import_module("netifaces")
     except ImportError:
-        return []
+        return None
     return [*_defaults(netifaces), *_links(netifaces)]
 
 

@@ -10,8 +10,10 @@ from portmapper.gateway.tables.route import Route
 _FOLDER = "/proc/thread-self/net"  # each thread may have a network of its own
 
 
-def read_routes() -> list[Route]:
-    """Return the default routes and the networks on link, IPv4 before IPv6; none where procfs does not show them."""
+def read_routes() -> list[Route] | None:
+    """Return the default routes and the networks on link, IPv4 before IPv6; None where procfs does not show them."""
+    if not os.access(f"{_FOLDER}/route", os.R_OK):
+        return None
     return [
         *parse_proc_net_route(_read("route")),
         *parse_proc_net_ipv6_route(_read("ipv6_route")),

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -74,17 +75,31 @@ def test_a_program_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.skipif(sys.platform != "linux", reason="procfs")
 def test_procfs_shows_what_its_parser_reads() -> None:
     text = Path("/proc/self/net/route").read_text(encoding="ascii")
-    assert [one for one in procfs.read_routes() if one.network.version == 4] == parse_proc_net_route(text)
+    assert [one for one in procfs.read_routes() or [] if one.network.version == 4] == parse_proc_net_route(text)
 
 
 def test_where_procfs_is_hidden_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procfs, "_FOLDER", "/nowhere")
-    assert procfs.read_routes() == []
+    assert procfs.read_routes() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="procfs")
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_host_without_routes_runs_no_program_for_that(
+    hidden: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hidden:
+        (tmp_path / "route").touch()
+    run = Mock(return_value=[])
+    monkeypatch.setattr(procfs, "_FOLDER", str(tmp_path))
+    monkeypatch.setattr(programs, "read_routes", run)
+    assert detect.survey() == ()
+    assert run.called is hidden
 
 
 def test_without_the_library_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "netifaces", None)
-    assert interfaces.read_routes() == []
+    assert interfaces.read_routes() is None
 
 
 def test_what_the_library_tells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +120,7 @@ def test_what_the_library_tells(monkeypatch: pytest.MonkeyPatch) -> None:
         }[name],
     )
     monkeypatch.setitem(sys.modules, "netifaces", told)
-    found = rank(interfaces.read_routes())
+    found = rank(interfaces.read_routes() or [])
     assert [(str(one.gateway), one.interface) for one in found] == [
         ("198.51.100.1", "en0"),
         ("192.0.2.1", "en1"),

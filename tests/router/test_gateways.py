@@ -48,7 +48,7 @@ class Host:
         from portmapper.gateway.tables.ranking import rank
 
         routes = _in_namespace(self.namespace, interfaces.read_routes)
-        return [(str(one.gateway), one.interface) for one in rank(routes) if one.usable]
+        return [(str(one.gateway), one.interface) for one in rank(routes or []) if one.usable]
 
 
 @pytest.fixture
