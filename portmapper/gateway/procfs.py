@@ -12,10 +12,11 @@ _FOLDER = "/proc/thread-self/net"  # each thread may have a network of its own
 
 def read_routes() -> list[Route] | None:
     """Return the default routes and the networks on link, IPv4 before IPv6; None where procfs does not show them."""
-    if not os.access(f"{_FOLDER}/route", os.R_OK):
+    ipv4 = _read("route")  # a host without routes has at least its heading
+    if not ipv4:
         return None
     return [
-        *parse_proc_net_route(_read("route")),
+        *parse_proc_net_route(ipv4),
         *parse_proc_net_ipv6_route(_read("ipv6_route")),
         *parse_proc_net_if_inet6(_read("if_inet6")),
     ]

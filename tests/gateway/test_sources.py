@@ -89,7 +89,7 @@ def test_a_host_without_routes_runs_no_program_for_that(
     hidden: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not hidden:
-        (tmp_path / "route").touch()
+        (tmp_path / "route").write_text("Iface\tDestination\tGateway\tFlags\n")
     run = Mock(return_value=[])
     monkeypatch.setattr(procfs, "_FOLDER", str(tmp_path))
     monkeypatch.setattr(programs, "read_routes", run)
