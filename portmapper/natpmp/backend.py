@@ -44,7 +44,8 @@ class NatPmpBackend(Backend):
         if not isinstance(gateway.address, IPv4Address):
             raise GatewayUnreachable("NAT-PMP is for IPv4 gateways only")
         backend = cls(gateway, options)
-        backend._address = await backend._client.address(timeout=options.timeout)
+        prober = backend._client if options.patient else backend._client_with(limits.PROBE_WAITS)
+        backend._address = await prober.address(timeout=options.timeout)
         return backend
 
     async def check(self) -> None:

@@ -11,6 +11,7 @@ import anyio
 from portmapper import limits
 from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolError, UnsupportedRequest
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest, Protocol
+from portmapper.net.tasks import first_of
 from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
 from portmapper.upnp.description import Service
@@ -176,8 +177,11 @@ class MappingGrants:
         return Granted(Endpoint(None, port), lifetime)
 
     async def _add(self, request: MappingRequest, attempt: Attempt) -> int:
+        async def add_or_look(number: int) -> int | None:
+            return await (self._look_beside(request, attempt) if number else self._mappings.add(request, attempt))
+
         try:
-            return await self._mappings.add(request, attempt)
+            return await first_of(add_or_look, () if attempt.any_port else limits.ADD_AGAIN)
         except UNKNOWN_OUTCOME:
             port = await self._find_made(request, attempt)
             if port is None:
@@ -186,6 +190,17 @@ class MappingGrants:
         except Fault:
             self._begun.pop(request, None)
             raise
+
+    async def _look_beside(self, request: MappingRequest, attempt: Attempt) -> int | None:
+        """Return the port of a mapping whose answer is late, if it shows; ask for it again if nothing is there."""
+        beside = self._mappings.beside()
+        with suppress(PortMapperError):
+            entry = await beside.look_up(attempt.external_port, request)
+            if entry is None:
+                return await beside.add(request, attempt)
+            if self._may_take_over(entry, attempt, request):
+                return attempt.external_port
+        return None
 
     async def _find_made(self, request: MappingRequest, attempt: Attempt) -> int | None:
         """Return the port of a mapping whose answer was lost, if it was made."""

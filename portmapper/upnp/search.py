@@ -44,11 +44,14 @@ async def find_device(gateway: Gateway, *, timeout: float, turn: anyio.Lock | No
     """
     turn = turn or anyio.Lock()
     problem: PortMapperError | None = None
+    begin = anyio.current_time()
     with MulticastSocket(gateway, ttl=limits.SSDP_TTL) as socket, anyio.move_on_after(timeout) as scope:
         search = _Search(socket, gateway, clock.now())
         for _ in range(limits.DESCRIPTION_FETCHES):
             candidate = await search.next_candidate()
-            left, scope.deadline = scope.deadline - anyio.current_time(), math.inf
+            problem = GatewayTimeout(f"the device at {candidate.address} did not describe itself in time")
+            longest = begin + timeout + limits.DESCRIBED
+            left, scope.deadline = longest - anyio.current_time(), math.inf
             async with turn:
                 scope.deadline = anyio.current_time() + left
                 try:
