@@ -37,6 +37,9 @@ class Memory:
     made: dict[_Key, MappingRequest] = field(default_factory=dict[_Key, MappingRequest])
     """What was made there, by external port, protocol and remote host, and not taken back."""
 
+    missed: set[_Key] = field(default_factory=set[_Key])
+    """What of that was told to be lost and is not made again yet: one restart is told once, whatever is missing."""
+
     _chosen: tuple[Sequence[Service], Service, float] | None = None
 
     def choose(self, services: Sequence[Service], best: Service, now: float) -> None:
@@ -48,6 +51,10 @@ class Memory:
         if self._chosen is None or self._chosen[0] != services or self._chosen[2] < now:
             return None
         return self._chosen[1]
+
+    def miss_all(self) -> None:
+        """Note that the device has lost everything."""
+        self.missed.update(self.made)
 
     def learn(self, make: _Make, habits: Habits) -> None:
         """Remember what a make of device needs."""
@@ -107,8 +114,8 @@ class MappingGrants:
         attempt = renewal(request, lease, self._memory.habits.get(self._make, Habits()))
         known, entry = await self._look_up(attempt.external_port, request)
         self._check_still_ours(entry, attempt, request)
-        if known and entry is None and self._shows:
-            self._state_lost()  # it had this one: perhaps it lost the others too
+        if known and entry is None and self._shows and _key(attempt.external_port, request) not in self._memory.missed:
+            self._tell_lost()  # it had this one: perhaps it lost the others too
         granted = await self._add_and_verify(request, attempt)
         if was_lengthened(granted.lifetime, lease):
             return granted
@@ -117,7 +124,9 @@ class MappingGrants:
 
     async def unmap(self, lease: Lease) -> None:
         """Delete a mapping unless it is gone or belongs to somebody else by now."""
-        self._memory.made.pop(_key(lease.external.port, lease.request), None)
+        key = _key(lease.external.port, lease.request)
+        self._memory.made.pop(key, None)
+        self._memory.missed.discard(key)
         known, entry = await self._look_up(lease.external.port, lease.request)
         if entry is not None and not self._mappings.leads_there(entry, lease.request):
             return
@@ -149,8 +158,8 @@ class MappingGrants:
             known, entry = await self._look_up(key[0], request)
             gone = entry is None or not self._mappings.leads_there(entry, request)
             if known and gone and self._shows:
-                self._memory.made.pop(key, None)  # said once
-                self._state_lost()
+                self._tell_lost()
+                self._memory.made.pop(key, None)  # looked for once
                 return
 
     async def list_all(self) -> tuple[ListedMapping, ...]:
@@ -173,6 +182,7 @@ class MappingGrants:
         port = await self._add(request, attempt)
         lifetime = await self._verify(request, replace(attempt, external_port=port))
         self._memory.made[_key(port, request)] = request
+        self._memory.missed.discard(_key(port, request))
         self._begun.pop(request, None)
         return Granted(Endpoint(None, port), lifetime)
 
@@ -283,6 +293,10 @@ class MappingGrants:
         if entry is not None and entry.client is None:
             return False, None  # a host name could be anybody's, ours too
         return True, entry
+
+    def _tell_lost(self) -> None:
+        self._memory.miss_all()
+        self._state_lost()
 
     def _may_take_over(self, entry: Entry, attempt: Attempt, request: MappingRequest) -> bool:
         # With another text another program made it, and will remove it; but some devices change what we wrote.

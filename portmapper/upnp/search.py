@@ -39,25 +39,25 @@ async def find_device(gateway: Gateway, *, timeout: float, turn: anyio.Lock | No
 
     The gateway's own answer wins at once. That of another host on the link, which may be the gateway under another
     address, is looked at when the gateway has had time to answer. It is looked at in `turn`, and the wait for that does
-    not count. Raises GatewayTimeout when nothing usable came within `timeout` seconds, else the reason why what came
+    not count; its description may come a little later than an answer to the search. Raises GatewayTimeout when nothing usable came within `timeout` seconds, else the reason why what came
     was of no use.
     """
     turn = turn or anyio.Lock()
     problem: PortMapperError | None = None
-    begin = anyio.current_time()
     with MulticastSocket(gateway, ttl=limits.SSDP_TTL) as socket, anyio.move_on_after(timeout) as scope:
         search = _Search(socket, gateway, clock.now())
         for _ in range(limits.DESCRIPTION_FETCHES):
             candidate = await search.next_candidate()
             problem = GatewayTimeout(f"the device at {candidate.address} did not describe itself in time")
-            longest = begin + timeout + limits.DESCRIBED
-            left, scope.deadline = longest - anyio.current_time(), math.inf
+            left, scope.deadline = scope.deadline - anyio.current_time(), math.inf
             async with turn:
-                scope.deadline = anyio.current_time() + left
+                search_ends = anyio.current_time() + left
+                scope.deadline = search_ends + limits.DESCRIBED
                 try:
                     return await _look_at(candidate, gateway)
                 except PortMapperError as error:
                     problem = error
+            scope.deadline = search_ends
     raise problem or GatewayTimeout(f"no UPnP gateway answered the search at {gateway} within {timeout:.1f} s")
 
 

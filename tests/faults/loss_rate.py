@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.figures import share_of
 from tests.faults.loss import loss
 from tests.router.lab import Lab, missing
 
@@ -30,10 +31,6 @@ class Outcome:
     def rate(self) -> float:
         """The share that succeeded, in percent."""
         return 100 * len(self.seconds) / self.count
-
-    def after(self, share: float) -> float:
-        """Return the seconds in which `share` of those that succeeded did."""
-        return sorted(self.seconds)[int(share * (len(self.seconds) - 1))] if self.seconds else float("nan")
 
 
 def measure(lab: Lab, backend: str, percent: int, count: int, *, at_once: int = 8, loop: str = "asyncio") -> Outcome:
@@ -58,7 +55,7 @@ def main() -> None:
         for percent in (0, 10, 30, 50):
             with tempfile.TemporaryDirectory() as folder, Lab(Path(folder)) as lab:
                 found = measure(lab, backend, percent, count)
-            times = " ".join(f"{found.after(share):7.3f}" for share in (0.5, 0.95, 1.0))
+            times = " ".join(f"{share_of(found.seconds, share):7.3f}" for share in (0.5, 0.95, 1.0))
             print(f"{backend:10} {percent:4}% {found.count:6} {found.rate:7.2f}% {times}", flush=True)
             for problem, times_seen in found.problems.most_common(3):
                 print(f"{'':12}{times_seen} x {problem}", file=sys.stderr)
