@@ -116,8 +116,8 @@ def test_send_times_of_the_fast_waits() -> None:
     assert (len(times), end) == (24, 1008.0)
 
 
-def test_of_three_packets_that_are_lost_one_comes_through_when_a_gateway_is_looked_for() -> None:
-    """With half of all packets lost each way an exchange comes through once in four times: all of them fail in 0.2 %."""
+def test_a_gateway_is_looked_for_so_often_that_heavy_loss_does_not_hide_it() -> None:
+    """With half of all packets lost each way an exchange comes through once in four times, so all fail in 0.2 %."""
     times, end = send_times(exchange(*limits.PROBE_WAITS), 0.0)
     assert 0.75 ** len(times) < 0.002
     assert end == pytest.approx(limits.DISCOVERY)

@@ -88,6 +88,7 @@ class MappingGrants:
         self._make = (*make, mappings.version)  # what version 1 needs may be wrong for version 2
         self._permanent = permanent
         self._state_lost = state_lost
+        self._addresses: list[IPAddress | None] = []  # the external address that was told last, once it was
         self._shows = False  # the device was seen to show a mapping that it has
         self._begun: dict[MappingRequest, Attempt] = {}  # asked for, and not seen to be there or refused yet
 
@@ -153,7 +154,11 @@ class MappingGrants:
             await self._mappings.delete(port, request)
 
     async def check(self) -> None:
-        """Look whether the device still has what it gave; it has lost its state when one is missing."""
+        """Look whether the device still has what it gave; it has lost its state when one is missing.
+
+        Another external address is as good as a loss, for the leases tell the old one.
+        """
+        await self._check_address()
         for key, request in tuple(self._memory.made.items())[-limits.CHECKED_LEASES :]:
             known, entry = await self._look_up(key[0], request)
             gone = entry is None or not self._mappings.leads_there(entry, request)
@@ -168,7 +173,14 @@ class MappingGrants:
 
     async def external_address(self) -> IPAddress | None:
         """Return the external address, None when the device has none now."""
-        return await self._mappings.external_address()
+        self._addresses = [await self._mappings.external_address()]
+        return self._addresses[0]
+
+    async def _check_address(self) -> None:
+        old = self._addresses
+        with suppress(Fault, ProtocolError):  # it does not tell
+            if old and old != [await self.external_address()]:
+                self._state_lost()
 
     async def _try(self, request: MappingRequest, attempt: Attempt) -> Granted:
         if not attempt.any_port:

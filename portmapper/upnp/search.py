@@ -39,8 +39,8 @@ async def find_device(gateway: Gateway, *, timeout: float, turn: anyio.Lock | No
 
     The gateway's own answer wins at once. That of another host on the link, which may be the gateway under another
     address, is looked at when the gateway has had time to answer. It is looked at in `turn`, and the wait for that does
-    not count; its description may come a little later than an answer to the search. Raises GatewayTimeout when nothing usable came within `timeout` seconds, else the reason why what came
-    was of no use.
+    not count; its description may come a little later than an answer to the search. Raises GatewayTimeout when nothing
+    usable came within `timeout` seconds, else the reason why what came was of no use.
     """
     turn = turn or anyio.Lock()
     problem: PortMapperError | None = None
