@@ -158,3 +158,30 @@ async def test_every_failing_call_is_a_typed_error_and_leaks_nothing_s27(
             await stream.connect(address, port, source=address)
         assert caught.value.errno == number
         assert descriptors() == before
+
+
+@pytest.mark.usefixtures("virtual_time")
+@pytest.mark.parametrize("lost", [0, 1, 2, 7])
+async def test_a_connection_whose_first_packet_is_lost_is_tried_again_at_once(
+    lost: int, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system would wait for a second. Never more than four sockets at once."""
+    before, finish = descriptors(), stream._finish
+    begun, open_now, most = 0, 0, 0
+
+    async def lossy(sock: socket.socket, address: IPAddress, port: int) -> None:
+        nonlocal begun, open_now, most
+        begun, open_now = begun + 1, open_now + 1
+        most = max(most, open_now)
+        try:
+            await (finish(sock, address, port) if begun > lost else anyio.sleep_forever())
+        finally:
+            open_now -= 1
+
+    monkeypatch.setattr(stream, "_finish", lossy)
+    begin = anyio.current_time()
+    async with await stream.connect(*where(listener)):
+        assert anyio.current_time() - begin == pytest.approx(0.1 * lost)
+        assert begun == lost + 1
+        assert most <= 4
+    assert descriptors() == before
