@@ -1,4 +1,4 @@
-"""A link between two namespaces that loses, delays, doubles and reorders frames as a seed says: a TAP device at each end.
+"""A link between two namespaces, a TAP device at each end, that loses, delays, doubles and reorders as a seed says.
 
 The kernel's own (netem) is missing on many machines. ARP and IPv6 neighbour discovery pass untouched.
 
