@@ -42,6 +42,7 @@ from portmapper.model import (
     Reachability,
     RemoteFilter,
     Renewed,
+    Restored,
 )
 from portmapper.opening import open_mapping
 
@@ -85,6 +86,7 @@ __all__ = [
     "RemoteFilter",
     "Renewed",
     "RequestRefused",
+    "Restored",
     "UnknownBackend",
     "UnsupportedRequest",
     "UnsupportedVersion",

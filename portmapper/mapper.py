@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -36,7 +37,9 @@ class PortMapper:
     default the built-in ones. `key` is a secret of 16 bytes or more: with the same one, a later run recognises the
     mappings of this one; by default it is random. `allow_third_party` permits mappings for other hosts, which belongs
     only into networks where every host is trusted (RFC 6887 section 13.1). Without `allow_permanent` a router that
-    knows only mappings without end, which stay when this program is killed, is not asked for one.
+    knows only mappings without end, which stay when this program is killed, is not asked for one. Every `check` seconds
+    the gateway is asked, by each protocol in use, for one of the mappings in turn, so that one that vanished without a
+    word is made again; None leaves that to the renewals.
     """
 
     def __init__(
@@ -48,9 +51,12 @@ class PortMapper:
         key: bytes | None = None,
         allow_third_party: bool = False,
         allow_permanent: bool = True,
+        check: float | None = limits.CHECK,
     ) -> None:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
+        if check is not None and not check >= limits.CHECK_AGAIN:
+            raise InvalidRequest(f"check must be at least {limits.CHECK_AGAIN:g} seconds, or None")
         means = Means(candidates=registry.select(backends), key=key or state.new_key(), permanent=allow_permanent)
         self._access = Access(
             partial(locate, gateway, interface), means, state_lost=self._state_lost, moved=self._follow
@@ -58,7 +64,8 @@ class PortMapper:
         if gateway is not None:
             self._access.settle()  # so that a wrong one is told at once
         self._allow_third_party = allow_third_party
-        self._keeper = Keeper(self._access.obtain_again, self._access.refusals)
+        interval = inf if check is None else check
+        self._keeper = Keeper(self._access.obtain_again, self._access.refusals, interval=interval)
         self._attendant = Attendant(self._access, self._keeper)
         self._tasks: TaskGroup | None = None
 

@@ -3,7 +3,7 @@
 from typing import Protocol as Interface
 
 from portmapper.backend import Backend
-from portmapper.errors import NoMapping
+from portmapper.errors import NoMapping, PortMapperError
 from portmapper.holding import EventStream, Holding
 from portmapper.model import (
     Endpoint,
@@ -98,6 +98,11 @@ class Mapping:
     def gateway(self) -> Gateway:
         """The gateway that gave the lease."""
         return self._holding.lease.gateway
+
+    @property
+    def problem(self) -> PortMapperError | None:
+        """Why the last attempt to keep it, or to get it back, came to nothing; None after one that succeeded."""
+        return self._holding.problem
 
     @property
     def reachability(self) -> Reachability:

@@ -1,6 +1,7 @@
 """PCP behind the common contract."""
 
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import ClassVar, Self
 
 from portmapper import limits
@@ -50,6 +51,16 @@ class PcpBackend(Backend):
     async def check(self) -> None:
         """Ask for the epoch."""
         await PcpClient(self._gateway, self._observe_epoch, fast_waits).announce(timeout=limits.DISCOVERY)
+
+    async def verify(self, lease: Lease) -> Lease | None:
+        """Leave IPv4 mappings to be extended. IPv6 pinholes only have their epoch asked for.
+
+        miniupnpd 2.3.1 deletes no pinhole that was ever extended, so one would stay after its mapping was closed.
+        """
+        if isinstance(self._gateway.source, IPv4Address) or lease.request.peer is not None:
+            return None
+        await self.check()
+        return lease
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Ask for the mapping, or for a PEER mapping if the request is for one.

@@ -1,6 +1,7 @@
 """UPnP IGD behind the common contract."""
 
 import logging
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
 
@@ -45,6 +46,13 @@ class UpnpBackend(Backend):
     async def check(self) -> None:
         """Look for what was granted."""
         await self._grants.check()
+
+    async def verify(self, lease: Lease) -> Lease | None:
+        """Look for the mapping, and for the external address, which may be another by now."""
+        if not await self._grants.shows(lease):
+            return None
+        address = await address_or_last(self, lease)
+        return replace(lease, external=Endpoint(address, lease.external.port))
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Make the mapping in a form that the device accepts, or extend it, and read back what became of it."""

@@ -105,7 +105,7 @@ class MappingGrants:
             raise UnsupportedRequest("UPnP cannot change who may come in; close the mapping and make another")
         attempt = renewal(request, lease, self._memory.habits.get(self._make, Habits()))
         known, entry = await self._look_up(attempt.external_port, request)
-        self._check_still_ours(entry, attempt, request)
+        self._check_still_ours(entry, attempt.external_port, request)
         if known and entry is None and self._shows:
             self._state_lost()  # it had this one: perhaps it lost the others too
         granted = await self._add_and_verify(request, attempt)
@@ -151,6 +151,18 @@ class MappingGrants:
                 self._memory.made.pop(key, None)  # said once
                 self._state_lost()
                 return
+
+    async def shows(self, lease: Lease) -> bool:
+        """Whether the device shows the mapping. Raises MappingGone when it shows that it has it no more."""
+        port, request = lease.external.port, lease.request
+        known, entry = await self._look_up(port, request)
+        if not known or (entry is None and not self._shows):
+            return False
+        self._check_still_ours(entry, port, request)
+        if entry is None:
+            self._state_lost()  # it had this one: perhaps it lost the others too
+            raise MappingGone(f"the gateway has nothing at external port {port}/{request.protocol} any more")
+        return entry.enabled
 
     async def list_all(self) -> tuple[ListedMapping, ...]:
         """Return every mapping of the device."""
@@ -274,9 +286,9 @@ class MappingGrants:
         ours = entry.description == attempt.description or _key(attempt.external_port, request) in self._memory.made
         return ours and self._mappings.leads_there(entry, request)
 
-    def _check_still_ours(self, entry: Entry | None, attempt: Attempt, request: MappingRequest) -> None:
+    def _check_still_ours(self, entry: Entry | None, port: int, request: MappingRequest) -> None:
         if entry is not None and not self._mappings.leads_there(entry, request):
-            raise MappingGone(_who_has(attempt.external_port, request, entry))
+            raise MappingGone(_who_has(port, request, entry))
 
 
 def check_remote(request: MappingRequest) -> None:

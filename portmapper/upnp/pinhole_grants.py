@@ -3,7 +3,14 @@
 from collections.abc import Callable
 
 from portmapper import limits
-from portmapper.errors import NoMapping, PortMapperError, PortUnavailable, ProtocolError, UnsupportedRequest
+from portmapper.errors import (
+    MappingGone,
+    NoMapping,
+    PortMapperError,
+    PortUnavailable,
+    ProtocolError,
+    UnsupportedRequest,
+)
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest
 from portmapper.upnp.faults import Fault
 from portmapper.upnp.grants import Granted
@@ -79,6 +86,19 @@ class PinholeGrants:
                     return
             except (Fault, ProtocolError):
                 return  # it does not tell
+
+    async def shows(self, lease: Lease) -> bool:
+        """Whether the device shows the pinhole. Raises MappingGone when it shows that it has it no more."""
+        if not lease.token:
+            return not (await self._pinholes.status()).enabled
+        try:
+            there = await self._pinholes.exists(_id(lease.token))
+        except (Fault, ProtocolError):
+            return False  # it does not tell
+        if not there:
+            self._state_lost()
+            raise MappingGone("the gateway has this pinhole no more")
+        return True
 
     async def list_all(self) -> tuple[ListedMapping, ...]:
         """Raise UnsupportedRequest: the service has no list."""

@@ -11,6 +11,7 @@ import pytest
 
 from portmapper import Lost, Mapped, NoGateway, PortMapper, limits
 from portmapper import mapper as mapper_module
+from portmapper.engine.events import TakenBack
 from portmapper.gateway import watch
 from portmapper.gateway.watch import PollingBell, SleepWatch, Watch
 from portmapper.model import Gateway, IPAddress, MappingState
@@ -96,7 +97,7 @@ async def test_all_mappings_follow_also_when_a_search_for_a_lost_one_notices_fir
         network.gateway = old.gateway
         async with PortMapper() as mapper:
             held, lost = await mapper.map(4001), await mapper.map(4002)
-            mapper._keeper._engine._lose(lost._holding, retry=20)
+            mapper._keeper._renewer._tell(TakenBack(lost._holding, 20))
             await anyio.sleep(5)
             network.gateway = new.gateway
             await anyio.sleep(30)
