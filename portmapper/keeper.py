@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from portmapper.holding import Grant, Holding
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest, RemoteFilter
 from portmapper.net import clock
+from portmapper.notifying import Callback, Notifier
 from portmapper.refusals import Refusals
 from portmapper.renewal import Obtain, Renewer
 from portmapper.request import check_families
@@ -29,6 +30,7 @@ class Keeper:
     def __init__(self, obtain: Obtain, refusals: Refusals, *, interval: float) -> None:
         self._renewer = Renewer(obtain, refusals, random.random, interval=interval)
         self._refusals = refusals
+        self._notifier = Notifier()
         self._mappings: dict[Holding, Mapping] = {}
         self._claims: list[MappingRequest] = []
 
@@ -37,9 +39,21 @@ class Keeper:
         """The mappings that are wanted, lost ones included."""
         return tuple(self._mappings.values())
 
+    async def open(self) -> None:
+        """Call callbacks from now on, until `close`."""
+        await self._notifier.start()
+
+    async def close(self) -> None:
+        """Let the callbacks be told the rest, and end."""
+        await self._notifier.end()
+
     def start(self, tasks: TaskGroup) -> None:
         """Renew what is held from now on, in `tasks`."""
         tasks.start_soon(self._renewer.run, tasks)
+
+    def notify(self, holding: Holding, callback: Callback) -> Callable[[], None]:
+        """Call `callback` for the events of `holding`. Raises MapperClosed."""
+        return self._notifier.add(holding.events(), callback)
 
     def recover(self) -> None:
         """Make everything again soon, at its old port: the gateway has lost its state."""

@@ -99,6 +99,7 @@ IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond 
 RELEASE = 2.0  # leaving must not take longer than this
 GRACE = 1.0  # a request that was begun may take so long to end after a cancellation, and so long to be undone
 REFUSALS = 256  # remembered refusals; the oldest go first
+LAST_WORDS = 0.5  # for callbacks to be told of the end
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
 # --- Watching the network ---------------------------------------------------------------------------------------------

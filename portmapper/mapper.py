@@ -71,6 +71,7 @@ class PortMapper:
 
     async def __aenter__(self) -> Self:
         self._access.settle()
+        await self._keeper.open()
         self._tasks = await anyio.create_task_group().__aenter__()
         self._keeper.start(self._tasks)
         self._attendant.start(self._tasks)
@@ -84,6 +85,7 @@ class PortMapper:
             await end_tasks(tasks)
         finally:
             await self._leave()
+            await self._keeper.close()
 
     @property
     def gateway(self) -> Gateway:
