@@ -33,7 +33,7 @@ def test_every_mapping_is_back_with_its_port_after_a_restart(make_lab: MakeLab, 
         for external in ports.values():
             wait_until_reached(lab, external, within=7)
         renewed = [command.event() for _ in ports]
-        assert [one["event"] for one in renewed] == ["renewed"] * 3
+        assert [one["event"] for one in renewed] == ["restored"] * 3
         assert [one["external"]["port"] for one in renewed] == list(ports.values())
 
 
