@@ -67,6 +67,7 @@ LISTING = 10.0  # one list of all mappings
 CHECKED_LEASES = 8  # looked up when a device says that it restarted: one that is missing will do
 DEVICES_HEARD = 32  # devices of one gateway whose restarts are told apart: a forger could name any number
 MAKES = 16  # makes of device whose habits are remembered
+REMEMBERED = 256  # mappings and pinholes made on a device: more are kept, but no more told from those of others
 UPNP_PORT_TRIES = 8  # external ports tried on 718 ConflictInMappingEntry
 SSDP_ID = 2**31 - 1  # UDA 2.0 clause 1.2.2: BOOTID, NEXTBOOTID and CONFIGID have 31 bits
 LISTED_MAPPINGS = 256  # entries read of one answer: SOAP_BODY has no room for more in the standard's form
