@@ -91,6 +91,7 @@ RETRY_JITTER = 0.25
 RECOVERY_WAIT = 5.0  # RFC 6886 section 3.7, RFC 6887 section 14.1.3: all hosts wait, uniformly in 0..5 s
 RECOVERY_GAP = 10.0  # at most one round of recovery in this time, whatever a forger sends
 RECOVERY_PACE = 0.02  # between two mappings of a round: miniupnpd needs 4 ms for a new TCP mapping
+HEARD_AT_ONCE, UNHEARD_GAP = 64, 0.05  # a flood that means nothing to us may cost 1280 looks a second: a few per cent
 CHECK_GAP = 1.0  # at most one question in this time because of announcements: those can be forged
 RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
 IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
