@@ -1,6 +1,7 @@
-"""The main job, done once."""
+"""The main job, done once, and how long until it is done again."""
 
 import signal
+import time
 from collections.abc import Container
 
 from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, TOKEN, Lab, answering
@@ -25,3 +26,12 @@ def open_and_close(lab: Lab, backend: str, *options: str, lifetimes: Container[i
         assert [command.event()["released"] for _ in PROTOCOLS] == [True, True]
         assert lab.reach_tcp(8080, timeout=0.5) is None
         assert lab.reach_udp(8080, timeout=0.5) is None
+
+
+def wait_until_reached(lab: Lab, port: int, within: float) -> float:
+    """Return the seconds until the WAN host reaches `port` again."""
+    begin = time.monotonic()
+    while lab.reach_tcp(port, timeout=0.3) != TOKEN:
+        assert time.monotonic() - begin < within, f"not reachable within {within} s"
+        time.sleep(0.05)
+    return time.monotonic() - begin
