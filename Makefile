@@ -25,7 +25,7 @@ fuzz: $(VENV)/.installed-dev
 	PORTMAPPER_FUZZ=40 $(BIN)/python -m pytest -m hypothesis --timeout 3600
 
 soak: $(VENV)/.installed-dev router-packages
-	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py
+	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py tests/router/test_stopped.py
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router -k short_leases
 
 bench: $(VENV)/.installed-dev router-packages

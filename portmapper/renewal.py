@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from portmapper import limits
 from portmapper.asking import ask, check_port
 from portmapper.engine import events
-from portmapper.engine.actions import Action, Attempt, Halt, Look, Lose
+from portmapper.engine.actions import Action, Attempt, Halt, Look, Lose, Probe
 from portmapper.engine.core import Engine
 from portmapper.engine.places import Key, Place, Service
 from portmapper.errors import (
@@ -98,6 +98,8 @@ class Renewer:
             for action in self._engine.handle(events.Tick(), clock.now()):
                 if isinstance(action, Attempt | Look):
                     self._begin(action, tasks)
+                elif isinstance(action, Probe):
+                    tasks.start_soon(self._probe, _holding(action.key))
                 else:
                     _settle(action, None)
 
@@ -224,6 +226,12 @@ class Renewer:
                 self._tell(events.Seen(holding))
                 return
         await self._refresh(holding)
+
+    async def _probe(self, holding: Holding) -> None:
+        """Ask whether what gave a lost lease answers again; then it is worth a search."""
+        with suppress(PortMapperError):  # it does not
+            await holding.backend.check()
+            self.wake_lost()
 
     async def _renewed(self, holding: Holding, request: MappingRequest) -> Grant:
         begin, moves = clock.now(), self._moves

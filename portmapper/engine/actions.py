@@ -23,6 +23,13 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask whether what gave the lost lease of `key` answers again."""
+
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
 class Lose:
     """The lease is over: say so."""
 
@@ -36,4 +43,4 @@ class Halt:
     key: Key
 
 
-Action: TypeAlias = Attempt | Look | Lose | Halt
+Action: TypeAlias = Attempt | Look | Probe | Lose | Halt

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import inf
 
 from portmapper import limits
-from portmapper.engine.actions import Action, Attempt, Halt, Look, Lose
+from portmapper.engine.actions import Action, Attempt, Halt, Look, Lose, Probe
 from portmapper.engine.events import (
     Answering,
     Began,
@@ -50,6 +50,7 @@ class _Standing:
     lost: bool = False
     doubted: bool = False  # the gateway has lost its state: the lease may be gone before its time
     to_look: bool = False
+    unanswered: bool = True  # the last search found nobody, for as long as it is lost
     busy: int = 0  # attempts under way
     failures: int = 0
     turn: float | None = None  # when it may be asked for: many that are due at once go one after the other
@@ -117,14 +118,18 @@ class Engine:
     # --- What time brings
 
     def _tick(self, now: float) -> list[Action]:
-        for key in self._rounds.due(now):
-            standing = self._standings[key]
-            standing.to_look = True
-            self._schedule.advance(key, max(now, standing.asked + limits.MIN_RENEWAL_GAP))
-        actions: list[Action] = []
+        actions = [action for key in self._rounds.due(now) for action in self._look_after(key, now)]
         for due in self._schedule.due(now):
             actions += self._lose(due.key, now, 0.0) if isinstance(due, Expire) else self._begin(due.key, now)
         return actions
+
+    def _look_after(self, key: Key, now: float) -> list[Action]:
+        standing = self._standings[key]
+        if standing.lost:  # a search that is under way asks by itself, and one that was refused has its own time
+            return [Probe(key)] if standing.unanswered and not standing.busy else []
+        standing.to_look = True
+        self._schedule.advance(key, max(now, standing.asked + limits.MIN_RENEWAL_GAP))
+        return []
 
     def _begin(self, key: Key, now: float) -> list[Action]:
         group, standing = self.group(key), self._standings[key]
@@ -182,6 +187,7 @@ class Engine:
         standing.failures += 1
         refused = isinstance(problem, RequestRefused)
         if standing.lost:
+            standing.unanswered = not was_refused(problem)
             self._schedule.retry(key, now, patience(problem, standing.failures))
         elif isinstance(problem, PortUnavailable | MappingGone) or (standing.doubted and refused):
             return self._lose(key, now, 0.0)  # it is somebody else's now, or was forgotten and is not made again
@@ -212,9 +218,8 @@ class Engine:
         standing = self._standings.get(key)
         if standing is None or standing.lost:
             return []
-        standing.lost, standing.failures = True, 0
+        standing.lost, standing.unanswered, standing.failures = True, True, 0
         self._places.discard(key)
-        self._rounds.discard(key, standing.place.service)
         self._schedule.retry(key, now, pause)
         return [Lose(key)]
 
@@ -243,6 +248,8 @@ class Engine:
         actions: list[Action] = []
         for key in self._held():
             actions += [Halt(key), *self._lose(key, now, 0.0)]
+        for key, standing in self._standings.items():
+            self._rounds.discard(key, standing.place.service)  # what was left is asked nothing
         return actions + self._interrupt_searches(now, 0.0)
 
     def _wake_lost(self, now: float) -> list[Action]:
@@ -263,6 +270,11 @@ class Engine:
 
     def _lost(self) -> list[Key]:
         return [key for key, standing in self._standings.items() if standing.lost]
+
+
+def was_refused(problem: PortMapperError) -> bool:
+    """Whether a gateway answered and said no."""
+    return isinstance(problem, RequestRefused) or (isinstance(problem, NoService) and problem.refused)
 
 
 def patience(problem: PortMapperError, failures: int) -> float:

@@ -16,19 +16,30 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 PROTOCOLS = ["pcp", "natpmp", "upnp"]
 every_protocol = pytest.mark.parametrize("backend", PROTOCOLS)
 MINUTE = 60
+HOUR = 3600
 ELSEWHERE = IPv4Address("198.51.100.77")
 
 
 class Quiet(SimulatedGateway):
-    """Says nothing at all when told to."""
+    """Says nothing, or no, when told to."""
 
     silent = False
+    refuses = False
+    refused = 0
 
     def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
-        return [] if self.silent else super().answer_datagram(data, sender)
+        replies = [] if self.silent else super().answer_datagram(data, sender)
+        if self.refuses and data[1]:
+            self.refused += 1
+            self.table.clear()
+            return [reply[:3] + b"\x02" + bytes(4) + reply[8:] for reply in replies]  # NOT_AUTHORIZED
+        return replies
 
     def answer_search(self, data: bytes) -> list[bytes]:
         return [] if self.silent else super().answer_search(data)
+
+    def answer_http(self, method: str, path: str, body: bytes, sender: IPAddress) -> tuple[int, bytes]:
+        return (503, b"") if self.silent else super().answer_http(method, path, body, sender)
 
 
 class Readdressed(SimulatedGateway):
@@ -147,6 +158,32 @@ async def test_a_gateway_that_is_silent_is_asked_every_5_s_and_found_when_it_is_
         await anyio.sleep(10 + limits.RECOVERY_WAIT)
         assert [entry.external_port for entry in simulated.table] == [21001]
         assert mapping.problem is None
+
+
+@every_protocol
+async def test_what_was_lost_to_a_long_silence_is_back_a_minute_after_it(backend: str) -> None:
+    """Nothing announces the end of it, and the searches have become rare."""
+    async with Quiet() as simulated, open_mapper(simulated, backend) as mapper:
+        mapping = await mapper.map(4001, external_port=21001, lifetime=120)
+        simulated.silent = True
+        await anyio.sleep(3 * HOUR)
+        assert mapping.external is None
+        simulated.silent = False
+        await anyio.sleep(1.5 * MINUTE)
+        assert mapping.state is MappingState.MAPPED
+        assert [entry.external_port for entry in simulated.table] == [21001]
+
+
+@pytest.mark.parametrize("backend", ["pcp", "natpmp"])
+async def test_what_was_refused_is_not_asked_for_more_often_for_that(backend: str) -> None:
+    async with Quiet() as simulated, open_mapper(simulated, backend) as mapper:
+        mapping = await mapper.map(4001, lifetime=120)
+        simulated.refuses = True
+        await anyio.sleep(2 * HOUR)
+        assert mapping.state is MappingState.LOST
+        before = simulated.refused
+        await anyio.sleep(3 * HOUR)
+        assert simulated.refused - before < 3 * HOUR / limits.RETRY_LAST * (1 + limits.RETRY_JITTER) * 2
 
 
 @every_protocol

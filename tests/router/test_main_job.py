@@ -12,30 +12,9 @@ import pytest
 
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, GATEWAY, GATEWAY_6, LAN_ADDRESS, LAN_ADDRESS_6, TOKEN, Lab, Running, answering
+from tests.router.opening import PROTOCOLS, open_and_close
 
-PROTOCOLS = ("tcp", "udp")
 SOAK = int(os.environ.get("PORTMAPPER_SOAK", "40"))
-
-
-def open_and_close(lab: Lab, backend: str, *options: str) -> None:
-    """Map TCP and UDP 8080, reach both from the WAN host, end the command, and reach neither any more."""
-    with answering(lab, 8080), lab.running("map", "8080/tcp", "8080/udp", *options) as command:
-        for protocol in PROTOCOLS:
-            mapped = command.event()
-            assert mapped["event"] == "mapped"
-            assert mapped["protocol"] == protocol
-            assert mapped["internal"] == {"address": LAN_ADDRESS, "port": 8080}
-            assert mapped["external"] == {"address": EXTERNAL, "port": 8080}
-            assert mapped["lifetime"] == 7200
-            assert mapped["backend"] == backend
-            assert mapped["gateway"] == GATEWAY
-            assert mapped["reachability"] == "public"
-        assert lab.reach_tcp(8080) == TOKEN
-        assert lab.reach_udp(8080) == TOKEN
-        assert command.end() == 128 + signal.SIGTERM
-        assert [command.event()["released"] for _ in PROTOCOLS] == [True, True]
-        assert lab.reach_tcp(8080, timeout=0.5) is None
-        assert lab.reach_udp(8080, timeout=0.5) is None
 
 
 def test_nothing_is_reachable_before(make_lab: MakeLab) -> None:
