@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -93,6 +93,10 @@ class Keeper:
         for holding in self._mappings:
             if not holding.lost and holding.backend.is_update(holding.lease, data):
                 self._renewer.renew_soon(holding)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for a turn to ask the gateway for something new: one mapper asks for so many at once, and a second."""
+        return self._renewer.turn()
 
     def adopt(self, request: MappingRequest, grant: Grant) -> Mapping:
         """Hold what was granted."""

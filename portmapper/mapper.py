@@ -150,7 +150,8 @@ class PortMapper:
         with self._keeper.claim(request):
             await self._access.close_unused(self._keeper.uses)
             self._keeper.make_way()
-            grant = await self._access.obtain(request)
+            async with self._keeper.turn():
+                grant = await self._access.obtain(request)
             self._keeper.wake_lost()
             return self._keeper.adopt(request, grant)
 

@@ -1,7 +1,7 @@
 """Keep what is held: one task that does what the engine decides, for all mappings of a mapper."""
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from math import inf
@@ -137,6 +137,14 @@ class Renewer:
             self._tell(events.Ended(group))
 
     # --- What somebody waits for
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Wait for a turn among all that is asked for."""
+        now = clock.now()
+        await anyio.sleep(self._engine.turn(now) - now)
+        async with self._in_flight:
+            yield
 
     async def change(self, holding: Holding, request: MappingRequest) -> None:
         """Renew now, as `request`. Raises PortMapperError; what is held then stands as it was."""

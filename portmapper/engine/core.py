@@ -75,6 +75,10 @@ class Engine:
         due = self._schedule.deadline
         return min(inf if due is None else due, self._rounds.deadline)
 
+    def turn(self, now: float) -> float:
+        """Return when a new mapping may be asked for; that turn is taken."""
+        return self._pace.turn(now)
+
     def group(self, key: Key) -> tuple[Key, ...]:
         """Return `key` and what has to be renewed together with it, in the order to do that."""
         standing = self._standings.get(key)
