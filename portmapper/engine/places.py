@@ -93,8 +93,8 @@ class Rounds:
             self._next.pop(service, None)
 
     def hasten(self, service: Service, when: float) -> None:
-        """Look at `service` at `when`, if that is sooner than in its turn."""
-        if service in self._next:
+        """Look at `service` at `when`, if that is sooner than in its turn, and looks are wanted at all."""
+        if service in self._next and self._interval != inf:
             self._next[service] = min(self._next[service], when)
 
     def due(self, now: float) -> Iterator[Key]:
