@@ -55,6 +55,10 @@ class Keeper:
         """Call `callback` for the events of `holding`. Raises MapperClosed."""
         return self._notifier.add(holding.events(), callback)
 
+    def wake(self) -> None:
+        """Look at the clock: leases may have ended while the machine slept."""
+        self._renewer.wake()
+
     def recover(self) -> None:
         """Make everything again soon, at its old port: the gateway has lost its state."""
         self._refusals.clear()

@@ -103,6 +103,10 @@ class Renewer:
                 else:
                     _settle(action, None)
 
+    def wake(self) -> None:
+        """Have the engine look at the clock now."""
+        self._told.set()
+
     async def _wait(self) -> None:
         # Not straight to the deadline: the loop's clock stands still while the machine sleeps, ours does not.
         left = min(self._engine.deadline - clock.now(), limits.WAKE)
