@@ -19,7 +19,7 @@ run: $(VENV)/.installed
 	@$(BIN)/python examples/open_a_port.py
 
 test: check router-packages
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m $(if $(TESTS),pytest $(TESTS),tests.side_by_side)
 
 fuzz: $(VENV)/.installed-dev
 	PORTMAPPER_FUZZ=40 $(BIN)/python -m pytest -m hypothesis --timeout 3600
