@@ -1,12 +1,15 @@
 """PCP behind the common contract."""
 
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
 
+import anyio
+
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, lease_for
-from portmapper.errors import ProtocolError, RequestRefused
+from portmapper.errors import PortMapperError, ProtocolError, RequestRefused
 from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest, Protocol
 from portmapper.net import clock
 from portmapper.net.datagram import unused_udp_port
@@ -108,9 +111,16 @@ class PcpBackend(Backend):
         """Map an unused port for a moment: PCP has no other way to ask (section 11.6)."""
         port = unused_udp_port(self._gateway.source)
         request = MappingRequest(protocol=Protocol.UDP, internal_port=port, lifetime=limits.PROBE_LIFETIME)
-        lease = await self.map(request)
-        await self.unmap(lease)
-        return lease.external.address
+        made = True  # even by an answer that is lost, or not waited for
+        try:
+            return (await self.map(request)).external.address
+        except RequestRefused:
+            made = False
+            raise
+        finally:
+            if made:
+                with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
+                    await self.undo(request)
 
     def is_update(self, lease: Lease, data: bytes) -> bool:
         """Whether `data` is a Mapping Update (section 14.2) that says something new about `lease`."""

@@ -58,6 +58,7 @@ class UpnpBackend(Backend):
         """Make the mapping in a form that the device accepts, or extend it, and read back what became of it."""
         granted = await (self._grants.map(request) if renew is None else self._grants.renew(request, renew))
         address = granted.external.address or await address_or_last(self, renew)
+        self._grants.settle(request)
         return self._lease(request, granted, Endpoint(address, granted.external.port))
 
     async def unmap(self, lease: Lease) -> None:

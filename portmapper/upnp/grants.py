@@ -84,11 +84,12 @@ class MappingGrants:
         self._permanent = permanent
         self._state_lost = state_lost
         self._shows = False  # the device was seen to show a mapping that it has
-        self._begun = Recent[MappingRequest, Attempt]()  # asked for, and not seen to be there or refused yet
+        self._begun = Recent[MappingRequest, Attempt]()  # asked for, neither settled nor refused yet
 
     async def map(self, request: MappingRequest) -> Granted:
         """Make a mapping, step by step in the forms that devices accept."""
         check_remote(request)
+        self._begun.drop(request)
         habits = self._memory.habits.get(self._make, Habits())
         version = self._mappings.version
         ladder = Ladder(request, habits, version=version, permanent=self._permanent, ports=_other_ports())
@@ -137,6 +138,10 @@ class MappingGrants:
             client = Endpoint(self._mappings.client_of(request), request.internal_port)
             raise NoMapping(f"external port {wanted}/{request.protocol} does not lead to {client}")
         return Granted(Endpoint(None, listed.external_port), request.lifetime)
+
+    def settle(self, request: MappingRequest) -> None:
+        """Note that the outcome of `map` or `renew` is known to whoever asked: there is nothing to undo any more."""
+        self._begun.drop(request)
 
     async def undo(self, request: MappingRequest) -> None:
         """Delete what was asked for without a clear answer, if it shows."""
@@ -199,9 +204,10 @@ class MappingGrants:
     async def _add_and_verify(self, request: MappingRequest, attempt: Attempt) -> Granted:
         self._begun.note(request, attempt)
         port = await self._add(request, attempt)
-        lifetime = await self._verify(request, replace(attempt, external_port=port))
+        made = replace(attempt, external_port=port, any_port=False)
+        self._begun.note(request, made)
+        lifetime = await self._verify(request, made)
         self._memory.made.note(_key(port, request), request)
-        self._begun.drop(request)
         return Granted(Endpoint(None, port), lifetime)
 
     async def _add(self, request: MappingRequest, attempt: Attempt) -> int:

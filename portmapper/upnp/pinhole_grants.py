@@ -36,13 +36,13 @@ class PinholeGrants:
     async def map(self, request: MappingRequest) -> Granted:
         """Open a pinhole, unless nothing is filtered."""
         check_flow(request)
+        self._begun.drop(request)
         status = await self._pinholes.status()
         if not status.enabled:
             return self._granted(request, 0, b"")
         check_allowed(status)
         self._begun.note(request, None)
         token = (await self._pinholes.add(request)).to_bytes(_ID, "big")
-        self._begun.drop(request)
         self._made.note(token, request)
         return self._granted(request, lease_time(request), token)
 
@@ -65,6 +65,10 @@ class PinholeGrants:
         if lease.token:
             self._made.drop(lease.token)
             await self._pinholes.delete(_id(lease.token))
+
+    def settle(self, request: MappingRequest) -> None:
+        """Note that the outcome of `map` or `renew` is known to whoever asked: there is nothing to undo any more."""
+        self._begun.drop(request)
 
     async def undo(self, request: MappingRequest) -> None:
         """Close the pinhole that was asked for without a clear answer: asking again tells its id."""
