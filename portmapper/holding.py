@@ -92,6 +92,14 @@ class Holding:
         """Whether it is wanted, but no gateway grants it now."""
         return self.state is MappingState.LOST
 
+    def may_stand(self, now: float) -> bool:
+        """Whether the gateway may have the lease still; one that is lost may be there all the same."""
+        return self.ends > now
+
+    def write_off(self) -> None:
+        """Note that there is nothing to take back: it was taken back, or the gateway is out of reach."""
+        self.ends = -inf
+
     def again(self, request: MappingRequest) -> MappingRequest:
         """Return `request` so that it asks for the port that was granted, if it need not be a certain one."""
         port = self.lease.external.port

@@ -70,7 +70,7 @@ class Keeper:
 
     def abandon(self, reason: PortMapperError) -> None:
         """Lose everything and look for it anew at once: what gave it is out of reach, and is not told."""
-        self._renewer.abandon(reason)
+        self._renewer.abandon(self._mappings, reason)
 
     def wake_lost(self) -> None:
         """Try for what is lost again: the gateway answers."""
@@ -141,7 +141,7 @@ class Keeper:
         twins = self._forget(holding)
         with anyio.CancelScope(shield=True):
             await self._give_back(holding)
-        await self._renewer.heal(twins)
+        self._renewer.heal(twins)
 
     def detach(self, holding: Holding) -> None:
         """Forget it without giving the lease back."""
@@ -161,11 +161,12 @@ class Keeper:
 
     async def _give_back(self, holding: Holding) -> None:
         """Release a lease, and note when that could not be done in time."""
-        if holding.request.peer is not None and not holding.lost:
-            holding.detach(clock.now())  # RFC 6887 section 12.1: PEER cannot take back
+        now = clock.now()
+        if holding.request.peer is not None and holding.may_stand(now):
+            holding.detach(now)  # RFC 6887 section 12.1: PEER cannot take back
             return
         problem: PortMapperError | None = None
-        if not holding.lost:
+        if holding.may_stand(now):
             problem = GatewayTimeout("the gateway did not answer in time", seconds=limits.RELEASE)
             with anyio.move_on_after(limits.RELEASE):
                 problem = await _unmap(holding)

@@ -1,6 +1,6 @@
 """Keep what is held: one task that does what the engine decides, for all mappings of a mapper."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -76,9 +76,11 @@ class Renewer:
         """Renew everything, because it may have been removed."""
         self._tell(events.Suspected())
 
-    def abandon(self, reason: PortMapperError) -> None:
+    def abandon(self, holdings: Iterable[Holding], reason: PortMapperError) -> None:
         """Lose everything for that reason, and look for it anew at once."""
         self._moves += 1
+        for holding in holdings:
+            holding.write_off()
         self._tell(events.Moved(), reason)
 
     def wake_lost(self) -> None:
@@ -163,7 +165,9 @@ class Renewer:
                     raise
                 holding.request = request
                 self._establish(holding, grant)
-            await self.heal(group[group.index(holding) + 1 :])
+            for twin in group[group.index(holding) + 1 :]:
+                with suppress(PortMapperError):  # noted; the engine goes on
+                    await self._renew(twin)
 
     async def refresh(self, holding: Holding) -> None:
         """Renew now. Raises PortMapperError; a lease that is held then stands."""
@@ -181,11 +185,9 @@ class Renewer:
                 self._tell(events.TakenBack(holding, limits.RETRY_FIRST))
         await self.refresh(holding)
 
-    async def heal(self, twins: Sequence[Holding]) -> None:
-        """Renew the twins of a mapping that was released or renewed."""
-        for twin in twins:
-            with suppress(PortMapperError):  # noted; the engine goes on
-                await self._renew(twin)
+    def heal(self, twins: tuple[Holding, ...]) -> None:
+        """Renew the twins of a mapping that was released, at once, but let nobody wait for it."""
+        self._tell(events.Disturbed(twins))
 
     @contextmanager
     def _busy(self, holding: Holding) -> Generator[tuple[Holding, ...]]:
@@ -323,6 +325,7 @@ def _bounded(what: str) -> Generator[None]:
 async def _take_back(holding: Holding) -> None:
     with anyio.move_on_after(limits.RELEASE):
         await holding.backend.unmap(holding.lease)
+        holding.write_off()
         holding.problem = PortMapperError("it was taken back to be made anew")
         return
     raise GatewayTimeout(f"the gateway did not take it back within {limits.RELEASE:g} s", seconds=limits.RELEASE)

@@ -14,6 +14,7 @@ from portmapper.engine.actions import Action, Attempt, Halt, Look, Lose, Probe
 from portmapper.engine.events import (
     Answering,
     Began,
+    Disturbed,
     Dropped,
     Ended,
     Event,
@@ -110,6 +111,8 @@ class Engine:
                 return self._lose(event.key, now, event.pause)
             case Suspected():
                 return self._suspected(event.key, now)
+            case Disturbed():
+                return self._disturbed(event.keys, now)
             case StateLost():
                 return self._recover(now)
             case Moved():
@@ -234,6 +237,11 @@ class Engine:
         for one in self._held() if key is None else [key]:
             gap = 0.0 if key is None else limits.MIN_RENEWAL_GAP
             self._schedule.advance(one, max(now, self._standings[one].asked + gap))
+        return []
+
+    def _disturbed(self, keys: tuple[Key, ...], now: float) -> list[Action]:
+        for key in keys:
+            self._schedule.advance(key, now)
         return []
 
     def _recover(self, now: float) -> list[Action]:

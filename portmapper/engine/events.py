@@ -71,6 +71,13 @@ class Suspected:
 
 
 @dataclass(frozen=True, slots=True)
+class Disturbed:
+    """What was done to another mapping of their external port may have broken these: renew them at once."""
+
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StateLost:
     """The gateway has forgotten its mappings."""
 
@@ -106,6 +113,7 @@ Event: TypeAlias = (
     | Dropped
     | TakenBack
     | Suspected
+    | Disturbed
     | StateLost
     | Moved
     | Answering

@@ -76,7 +76,7 @@ async def test_recovery_begins_after_a_random_wait_of_up_to_5_s(
         simulated.times.clear()
         announce(simulated, ANNOUNCEMENTS[backend])
         await anyio.sleep(ROUND)
-        assert simulated.times[0] - begin == pytest.approx(5 * dice)
+        assert simulated.times[0] - begin == pytest.approx(5 * dice, abs=0.02)
 
 
 @virtual

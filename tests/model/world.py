@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from unittest.mock import patch
 
 import anyio
+from anyio.abc import TaskGroup
 
 from portmapper import limits
 from portmapper.errors import NoGateway, PortMapperError, RequestRefused
@@ -190,6 +191,18 @@ class World:
             router.slow, router.refusal, router.longest = 0.0, None, 7200
             router.speaks = set(CLASSES)
 
+    async def suffer(self, mapper: PortMapper, tasks: TaskGroup) -> None:
+        """Have a user want things, and things go wrong, and then no more."""
+        for _ in range(3):
+            tasks.start_soon(self.map, mapper)
+        for _ in range(FAULTS):
+            await anyio.sleep(self.dice.expovariate(FAULTS / LENGTH))
+            self.happen()
+            if self.dice.random() < 0.3:
+                tasks.start_soon(self.dice.choice([self.map, self.close, self.refresh]), mapper)
+            self.check_always(mapper)
+        self.end_faults()
+
     def end_faults(self) -> None:
         """Let everything be well from now on."""
         self.log.append(f"{anyio.current_time():9.3f} all is well")
@@ -198,7 +211,7 @@ class World:
 
     def _plug(self, router: Router | None) -> None:
         if router is not self.plugged:
-            for entry in self._router().entries:
+            for entry in [one for other in self.routers if other is not router for one in other.entries]:
                 entry.doubtful = True  # nobody can take it back from elsewhere
             self.plugged, self.patient = router, True
             self.bell.ring()
@@ -262,16 +275,9 @@ async def live(seed: int) -> int:
     """Live through one schedule, and return how many requests it took. Raises Violation."""
     world = World(seed)
     with world.entered():
-        async with PortMapper(check=60) as mapper, anyio.create_task_group() as tasks:
-            for _ in range(3):
-                tasks.start_soon(world.map, mapper)
-            for _ in range(FAULTS):
-                await anyio.sleep(world.dice.expovariate(FAULTS / LENGTH))
-                world.happen()
-                if world.dice.random() < 0.3:
-                    tasks.start_soon(world.dice.choice([world.map, world.close, world.refresh]), mapper)
-                world.check_always(mapper)
-            world.end_faults()
+        async with PortMapper(check=60) as mapper:
+            async with anyio.create_task_group() as tasks:
+                await world.suffer(mapper, tasks)
             await world.until_converged(mapper)
             world.check_always(mapper)
             world.check_converged(mapper)
