@@ -255,6 +255,7 @@ class World:
     def check_left(self, leaving: float) -> None:
         """Nothing is left behind, and leaving was quick."""
         router = self._router()
+        router.expire()
         ours = [one for one in router.entries if one.client == HOST and not one.doubtful]
         self._require(not ours, f"left behind: {ours}")
         self._require(leaving <= LEAVING, f"leaving took {leaving:.2f} s")
