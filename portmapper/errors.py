@@ -125,6 +125,12 @@ class NoService(RemoteError):
         return any(isinstance(reason, RequestRefused) for reason in self.reasons.values())
 
     @property
+    def retry_after(self) -> float | None:
+        """The seconds after which the first refusal ends of those that said when."""
+        told = [one.retry_after for one in self.reasons.values() if isinstance(one, RequestRefused)]
+        return min((seconds for seconds in told if seconds is not None), default=None)
+
+    @property
     def lasting(self) -> bool:
         """Whether a backend refused for as long as nobody changes anything at the gateway."""
         return any(isinstance(reason, RequestRefused) and reason.lasting for reason in self.reasons.values())

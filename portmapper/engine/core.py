@@ -293,4 +293,6 @@ def patience(problem: PortMapperError, failures: int) -> float:
     """Return how many seconds to wait before a lost mapping is tried for again, after so many failures."""
     if isinstance(problem, NoService) and problem.lasting:
         return limits.RETRY_LAST  # somebody has to change something first
-    return min(limits.RETRY_FIRST * 2.0 ** min(failures - 1, 10), limits.RETRY_LAST)
+    wait = min(limits.RETRY_FIRST * 2.0 ** min(failures - 1, 10), limits.RETRY_LAST)
+    told = problem.retry_after if isinstance(problem, NoService | RequestRefused) else None
+    return wait if told is None else max(min(wait, told), limits.RETRY_FIRST)

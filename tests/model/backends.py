@@ -55,7 +55,7 @@ class ModelBackend(Backend):
             raise
 
     def lease(self, request: MappingRequest, entry: Entry) -> Lease:
-        entry.doubtful = False
+        entry.doubtful = self._router.left
         external = Endpoint(self._router.address, entry.external_port)
         granted = min(request.lifetime, self._router.longest)
         return lease_for(self, request, self._gateway, external, lifetime=granted)

@@ -47,6 +47,7 @@ class Router:
     moves_ports: bool = False  # grants another port than asked for
     address: IPv4Address = _EXTERNAL
     requests: int = 0
+    left: bool = False  # the host is plugged in elsewhere, and will not take back what is granted from now on
 
     @property
     def gateway(self) -> Gateway:

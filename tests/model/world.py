@@ -211,8 +211,10 @@ class World:
 
     def _plug(self, router: Router | None) -> None:
         if router is not self.plugged:
-            for entry in [one for other in self.routers if other is not router for one in other.entries]:
-                entry.doubtful = True  # nobody can take it back from elsewhere
+            for other in self.routers:
+                other.left = router is not None and other is not router
+                for entry in other.entries if other is not router else ():
+                    entry.doubtful = True  # nobody can take it back from elsewhere
             self.plugged, self.patient = router, True
             self.bell.ring()
 
@@ -223,7 +225,7 @@ class World:
 
     async def until_converged(self, mapper: PortMapper) -> None:
         """Wait until everything is well, or has to be."""
-        # Mappings are looked at in turn, and searches that found nobody become rare.
+        # Mappings are looked at in turn, and searches that found nobody become rare, as do those that were refused.
         waits = limits.RETRY_LAST * (1 + limits.RETRY_JITTER) if self.patient else 0.0
         with anyio.move_on_after(max(CONVERGENCE * len(mapper.mappings), waits) + SLACK):
             while self._faults_seen(mapper):
