@@ -101,7 +101,7 @@ class World:
 
     async def map(self, mapper: PortMapper) -> None:
         wish = self.dice.choice([0, 0, self.dice.randrange(20_000, 20_010)])
-        lifetime = self.dice.choice([10, 120, 600, 7200])
+        lifetime = self.dice.choice([30, 120, 600, 7200])
         with suppress(PortMapperError), anyio.move_on_after(self.dice.choice([0.001, 0.01, 3, 60])):
             protocol = self.dice.choice(["tcp", "udp"])
             self.wanted.append(await mapper.map(next(self._ports), protocol, external_port=wish, lifetime=lifetime))
