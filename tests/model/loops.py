@@ -5,6 +5,7 @@ import selectors
 from typing import Any
 
 import trio.testing
+from trio._core import _run
 
 
 class _Jumping(selectors.DefaultSelector):
@@ -32,4 +33,6 @@ def options(name: str) -> dict[str, Any]:
     """Return what `anyio.run` needs for virtual time on asyncio or trio."""
     if name == "asyncio":
         return {"loop_factory": JumpingLoop}
+    _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # Hypothesis has the same need
+    _run._r.seed(0)
     return {"clock": trio.testing.MockClock(autojump_threshold=0)}
