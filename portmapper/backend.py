@@ -58,6 +58,9 @@ class Backend(ABC):
         must leave nothing behind.
         """
 
+    def hurry(self) -> None:  # noqa: B027 - optional
+        """Be quick rather than gentle from now on: somebody waits to leave, and giving back takes long."""
+
     async def close(self) -> None:  # noqa: B027 - optional
         """Give back what `open` took on this host. Mappings stay as they are."""
 

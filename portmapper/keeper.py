@@ -2,7 +2,8 @@
 
 import logging
 import random
-from collections.abc import Callable, Generator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from portmapper.holding import Grant, Holding
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest, RemoteFilter
 from portmapper.net import clock
+from portmapper.net.tasks import shielded
 from portmapper.notifying import Callback, Notifier
 from portmapper.refusals import Refusals
 from portmapper.renewal import Obtain, Renewer
@@ -139,8 +141,7 @@ class Keeper:
     async def release(self, holding: Holding) -> None:
         """Give the lease back and forget it."""
         twins = self._forget(holding)
-        with anyio.CancelScope(shield=True):
-            await self._give_back(holding)
+        await self._give_back(holding, clock.now() + limits.RELEASE)
         self._renewer.heal(twins)
 
     def detach(self, holding: Holding) -> None:
@@ -149,17 +150,30 @@ class Keeper:
         holding.detach(clock.now())
 
     async def release_all(self) -> None:
-        """Give everything back, side by side."""
-        async with anyio.create_task_group() as tasks:
-            for holding in tuple(self._mappings):
-                self._forget(holding)
-                tasks.start_soon(self._give_back, holding)
+        """Give everything back, side by side; of one backend, what has no end first."""
+        held: defaultdict[int, list[Holding]] = defaultdict(list)
+        for holding in tuple(self._mappings):
+            self._forget(holding)
+            held[id(holding.backend)].append(holding)
+        async with anyio.create_task_group() as hurry:
+            hurry.start_soon(_hurry, [holdings[0].backend for holdings in held.values()])
+            async with anyio.create_task_group() as releases:
+                for holdings in held.values():
+                    releases.start_soon(self._give_all_back, holdings, clock.now() + limits.RELEASE)
+            hurry.cancel_scope.cancel()
 
     def _forget(self, holding: Holding) -> tuple[Holding, ...]:
         self._mappings.pop(holding, None)
         return self._renewer.forget(holding)
 
-    async def _give_back(self, holding: Holding) -> None:
+    async def _give_all_back(self, holdings: Iterable[Holding], deadline: float) -> None:
+        for permanent in (True, False):
+            async with anyio.create_task_group() as releases:
+                for holding in holdings:
+                    if holding.lease.permanent is permanent:
+                        releases.start_soon(self._give_back, holding, deadline)
+
+    async def _give_back(self, holding: Holding, deadline: float) -> None:
         """Release a lease, and note when that could not be done in time."""
         now = clock.now()
         if holding.request.peer is not None and holding.may_stand(now):
@@ -168,13 +182,19 @@ class Keeper:
         problem: PortMapperError | None = None
         if holding.may_stand(now):
             problem = GatewayTimeout("the gateway did not answer in time", seconds=limits.RELEASE)
-            with anyio.move_on_after(limits.RELEASE):
+            with shielded(deadline - clock.now()):
                 problem = await _unmap(holding)
         holding.end(problem, clock.now())
         if problem is not None:
             _log.warning("%s was not released: %s", holding.request, problem)
         if isinstance(problem, RequestRefused) and problem.general:
             self._refusals.note(holding.backend.name, None, problem, clock.now())
+
+
+async def _hurry(backends: Iterable[Backend]) -> None:
+    await anyio.sleep(limits.HURRY)
+    for backend in backends:
+        backend.hurry()
 
 
 async def _unmap(holding: Holding) -> PortMapperError | None:

@@ -29,7 +29,7 @@ PCP_FIRST, PCP_LONGEST = 3.0, 1024.0  # RFC 6887 8.1.1: IRT and MRT
 PCP_COUNT, PCP_DURATION = 0, 0.0  # RFC 6887 8.1.1: MRC and MRD, 0 is without end
 PCP_SPREAD = 0.1  # RFC 6887 8.1.1: RAND is uniform in -0.1..0.1
 RENEWAL_WAITS = (3.75,)  # RFC 6887 11.2.1: a renewal is one request; over before the next, which comes after 4 s
-RELEASE_WAITS = (0.25, 0.5, 1.0)  # RFC 6886 3.1: a delete may stop after one or two retries
+RELEASE_WAITS = (0.25, 0.5, 0.75)  # RFC 6886 3.1: a delete may stop after one or two retries; within RELEASE
 SEARCH_OFFSETS = (0.0, 0.25, 0.75)  # UDA 1.1 1.3.2: an M-SEARCH is sent more than once, at most three times
 SEARCH_MX = 1  # UDA 1.1 1.3.3: devices answer within 0..MX seconds, and MX is at least 1
 
@@ -42,7 +42,7 @@ BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway s
 
 # --- HTTP and XML: a hostile device could stream for ever, drip, or send us elsewhere ---------------------------------
 # One absolute deadline, connect to last byte (miniupnpc hung for 45 s on a drip feed). A device that stops answering
-# anywhere in a mapping costs this, FOUND_AGAIN and GRACE: 5 s in all.
+# anywhere in a mapping costs this, FOUND_AGAIN and UNDO: 5 s in all.
 HTTP_EXCHANGE = 3.5
 HTTP_CONNECT = 2.0
 FOUND_AGAIN = 0.5  # to see whether a request whose answer was lost was carried out
@@ -98,8 +98,13 @@ CHECK_AGAIN = 5.0  # the same while it is silent: it may be starting, and nothin
 PACE = 0.01  # between two requests of one mapper in the background: 100 a second for any number of mappings
 RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
 IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
-RELEASE = 2.0  # leaving must not take longer than this
-GRACE = 1.0  # a request that was begun may take so long to end after a cancellation, and so long to be undone
+# Whoever is told to leave a dead router is gone within 3 s: GRACE to see how a mapping that was just asked for ends,
+# GRACE to undo it, RELEASE for all that is held. With nothing under way that is below 2 s.
+RELEASE = 1.6
+GRACE = 0.6
+UNDO = 1.0  # to undo what was asked for without a clear answer, when nobody waits to leave
+HURRY = 0.25  # when giving back takes longer, devices that were asked one thing at a time are asked
+HURRY_WIDTH = 4  # so many: 20 mappings of a device that needs 0.1 s for each request are gone in time
 REFUSALS = 256  # remembered refusals; the oldest go first
 LAST_WORDS = 0.5  # for callbacks to be told of the end
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first

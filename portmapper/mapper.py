@@ -23,7 +23,7 @@ from portmapper.gateway.detect import locate
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
-from portmapper.net.tasks import end_tasks
+from portmapper.net.tasks import end_tasks, shielded
 from portmapper.request import check_families, parse_host, parse_remote
 
 _KEY_MINIMUM = 16
@@ -272,5 +272,6 @@ class PortMapper:
     async def _leave(self) -> None:
         with anyio.CancelScope(shield=True):
             await self._keeper.release_all()
-            self._access.distrust()
+        self._access.distrust()
+        with shielded(limits.GRACE):  # of plug-ins too
             await self._access.close_unused(self._keeper.uses)

@@ -29,9 +29,10 @@ class UpnpBackend(Backend):
     title: ClassVar[str] = "UPnP IGD"
     offers: ClassVar[frozenset[Feature]] = frozenset({Feature.THIRD_PARTY, Feature.REMOTE})
 
-    def __init__(self, gateway: Gateway, grants: MappingGrants | PinholeGrants) -> None:
+    def __init__(self, gateway: Gateway, grants: MappingGrants | PinholeGrants, memory: Memory) -> None:
         self._gateway = gateway
         self._grants = grants
+        self._memory = memory
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
@@ -40,8 +41,12 @@ class UpnpBackend(Backend):
         device = await find_device(gateway, timeout=min(options.timeout, limits.DISCOVERY), turn=memory.turn)
         session = _Session(gateway, options, memory, device)
         if isinstance(gateway.address, IPv4Address):
-            return cls(gateway, await session.mapping_grants())
-        return cls(gateway, session.pinhole_grants())
+            return cls(gateway, await session.mapping_grants(), memory)
+        return cls(gateway, session.pinhole_grants(), memory)
+
+    def hurry(self) -> None:
+        """Make several requests at once; back to one when the device drops them."""
+        self._memory.hurry()
 
     async def check(self) -> None:
         """Look for what was granted."""

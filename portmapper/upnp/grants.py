@@ -33,13 +33,18 @@ _SERVICE = "urn:schemas-upnp-org:service:WANIPConnection:1"
 class Memory:
     """What is known about the devices of one gateway, shared by the backends that are opened there in turn."""
 
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    turn: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, 1))
+    removal: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, 1))
     habits: dict[_Make, Habits] = field(default_factory=dict[_Make, Habits])
     choosing: anyio.Lock = field(default_factory=anyio.Lock)
     made: Recent[_Key, MappingRequest] = field(default_factory=Recent[_Key, MappingRequest])
     """What was made there, by external port, protocol and remote host, and not taken back."""
 
     _chosen: tuple[Sequence[Service], Service, float] | None = None
+
+    def hurry(self) -> None:
+        """Let several requests be made at once."""
+        self.turn.total_tokens = self.removal.total_tokens = limits.HURRY_WIDTH
 
     def choose(self, services: Sequence[Service], best: Service, now: float) -> None:
         """Remember for a minute which of the connections of a device is the best, and does address translation."""
@@ -121,11 +126,12 @@ class MappingGrants:
     async def unmap(self, lease: Lease) -> None:
         """Delete a mapping unless it is gone or belongs to somebody else by now."""
         self._memory.made.drop(_key(lease.external.port, lease.request))
-        known, entry = await self._look_up(lease.external.port, lease.request)
-        if entry is not None and not self._mappings.leads_there(entry, lease.request):
-            return
-        if entry is not None or not known or not self._shows:
-            await self._mappings.delete(lease.external.port, lease.request)
+        async with self._memory.removal:  # of many, one is gone before the next is looked up
+            known, entry = await self._look_up(lease.external.port, lease.request)
+            if entry is not None and not self._mappings.leads_there(entry, lease.request):
+                return
+            if entry is not None or not known or not self._shows:
+                await self._mappings.delete(lease.external.port, lease.request)
 
     async def find(self, request: MappingRequest) -> Granted:
         """Return the mapping that leads where `request` wants it: at its external port, or else at any."""

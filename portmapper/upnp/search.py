@@ -2,6 +2,7 @@
 
 import logging
 import math
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
@@ -34,7 +35,9 @@ class Device:
         return (self.server, self.description.model)
 
 
-async def find_device(gateway: Gateway, *, timeout: float, turn: anyio.Lock | None = None) -> Device:
+async def find_device(
+    gateway: Gateway, *, timeout: float, turn: AbstractAsyncContextManager[object] | None = None
+) -> Device:
     """Return the first device that answers a search and has a usable description.
 
     The gateway's own answer wins at once. That of another host on the link, which may be the gateway under another
