@@ -22,7 +22,7 @@ from tests.faults.stage import CASES, KEY, left_on, nothing_left
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
 SOAK = "PORTMAPPER_SOAK" in os.environ
-STEP = 1 if SOAK else 61
+STEP = 1 if SOAK else 211
 BACKENDS = ("pcp", "natpmp", "upnp", "pinhole")
 LIFETIME = 60
 
