@@ -241,6 +241,16 @@ async def test_cancelled_at_any_moment(
     await cancelled_at_each(scenario, backend, where, make, itertools.count(first, STEP))
 
 
+@pytest.mark.parametrize("backend", ["upnp", "pinhole"])
+async def test_cancelled_while_a_slow_device_is_asked(backend: str) -> None:
+    """What was made is taken back too when the time ran out over the question that comes after it."""
+
+    def slow(_: str) -> SimulatedGateway:
+        return SimulatedGateway(pcp=False, natpmp=False, ipv6=backend == "pinhole", igd=IgdSwitches(soap_delay=0.3))
+
+    await cancelled_at_each(maps, backend, "turn", slow, itertools.count(1, 1 if SOAK else 5))
+
+
 @pytest.mark.parametrize("backend", ALL)
 @pytest.mark.xfail(
     strict=True,
