@@ -135,8 +135,6 @@ def translated(peer: str) -> Generator[None]:
     """Turn the system's errors into GatewayUnreachable, with words a person can use."""
     try:
         yield
-    except BlockingIOError:
-        raise
     except ConnectionRefusedError as error:
         raise GatewayUnreachable(f"nothing listens on {peer} (refused)", errno=error.errno) from error
     except PermissionError as error:

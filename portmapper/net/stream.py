@@ -4,6 +4,7 @@ A raw socket first: a literal address with a zone would start a resolver thread 
 number tells a refused port from a silent one.
 """
 
+import errno
 import os
 import socket
 
@@ -24,10 +25,17 @@ async def connect(address: IPAddress, port: int, *, source: IPAddress | None = N
             if source is not None:
                 sock.bind(socket_address(source, 0))
             await _connected(sock, address, port)
-            return await SocketStream.from_socket(sock)
+            return await _stream_of(sock)
         except BaseException:
             sock.close()
             raise
+
+
+async def _stream_of(sock: socket.socket) -> SocketStream:
+    try:
+        return await SocketStream.from_socket(sock)
+    except ValueError as error:  # what anyio says of a peer that has broken it off already
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN)) from error
 
 
 async def _connected(sock: socket.socket, address: IPAddress, port: int) -> None:
