@@ -1,10 +1,12 @@
 """Open a port on the router by PCP, NAT-PMP or UPnP IGD, keep it open, and close it on the way out."""
 
 from portmapper.backend import Backend, BackendOptions
+from portmapper.clearing import ClearedMapping
 from portmapper.conn import Conn, Message, parse_message
 from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
+    InUseLocally,
     InvalidRequest,
     LocalError,
     MapperClosed,
@@ -44,6 +46,8 @@ from portmapper.model import (
     Renewed,
 )
 from portmapper.opening import open_mapping
+from portmapper.state.folder import NotedMapping, noted_mappings
+from portmapper.state.journal import Note, NoteState
 
 __version__ = "0.1.0"
 
@@ -51,6 +55,7 @@ __all__ = [
     "Backend",
     "BackendOptions",
     "Changed",
+    "ClearedMapping",
     "Closed",
     "Conn",
     "Endpoint",
@@ -60,6 +65,7 @@ __all__ = [
     "Gateway",
     "GatewayTimeout",
     "GatewayUnreachable",
+    "InUseLocally",
     "InvalidRequest",
     "Lease",
     "ListedMapping",
@@ -75,6 +81,9 @@ __all__ = [
     "NoGateway",
     "NoMapping",
     "NoService",
+    "Note",
+    "NoteState",
+    "NotedMapping",
     "PortMapper",
     "PortMapperError",
     "PortUnavailable",
@@ -90,6 +99,7 @@ __all__ = [
     "UnsupportedVersion",
     "gateway_at",
     "gateways",
+    "noted_mappings",
     "open_mapping",
     "parse_message",
 ]

@@ -16,6 +16,7 @@ from portmapper.holding import Grant, Holding
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest, RemoteFilter
 from portmapper.net import clock
+from portmapper.recording import Record
 from portmapper.refusals import Refusals
 from portmapper.renewal import Obtain, RenewalEngine
 from portmapper.request import check_families
@@ -26,9 +27,10 @@ _log = logging.getLogger(__name__)
 class Keeper:
     """Keeps mappings and takes them back."""
 
-    def __init__(self, obtain: Obtain, refusals: Refusals) -> None:
+    def __init__(self, obtain: Obtain, refusals: Refusals, record: Record) -> None:
         self._engine = RenewalEngine(obtain, refusals, random.random)
         self._refusals = refusals
+        self._record = record
         self._mappings: dict[Holding, Mapping] = {}
         self._claims: list[MappingRequest] = []
 
@@ -85,6 +87,7 @@ class Keeper:
         holding = Holding(request, grant)
         self._engine.hold(holding, grant.time)
         self._mappings[holding] = mapping = Mapping(self, holding)
+        self._record.hold(holding)
         return mapping
 
     @contextmanager
@@ -118,27 +121,33 @@ class Keeper:
         """Give the lease back and forget it."""
         self._forget(holding)
         with anyio.CancelScope(shield=True):
-            await self._give_back(holding)
+            shared = await self._record.leaving([holding])
+            await self._give_back(holding, shared.get(holding))
         await self._engine.heal_twins(holding)
 
     def detach(self, holding: Holding) -> None:
         """Forget it without giving the lease back."""
         self._forget(holding)
+        self._record.detached(holding)
         holding.detach(clock.now())
 
     async def release_all(self) -> None:
         """Give everything back, side by side."""
+        shared = await self._record.leaving(self._mappings)
         async with anyio.create_task_group() as tasks:
             for holding in tuple(self._mappings):
                 self._forget(holding)
-                tasks.start_soon(self._give_back, holding)
+                tasks.start_soon(self._give_back, holding, shared.get(holding))
 
     def _forget(self, holding: Holding) -> None:
         self._mappings.pop(holding, None)
         self._engine.forget(holding)
 
-    async def _give_back(self, holding: Holding) -> None:
-        """Release a lease, and note when that could not be done in time."""
+    async def _give_back(self, holding: Holding, shared: PortMapperError | None) -> None:
+        """Release a lease, unless others of this host hold it too, and note when that could not be done in time."""
+        if shared is not None and not holding.lost:
+            holding.end(shared, clock.now())
+            return
         if holding.request.peer is not None and not holding.lost:
             holding.detach(clock.now())  # RFC 6887 section 12.1: PEER cannot take back
             return
@@ -148,6 +157,7 @@ class Keeper:
             with anyio.move_on_after(limits.RELEASE):
                 problem = await _unmap(holding)
         holding.end(problem, clock.now())
+        self._record.gone(holding)
         if problem is not None:
             _log.warning("%s was not released: %s", holding.request, problem)
         if isinstance(problem, RequestRefused) and problem.general:
@@ -155,9 +165,14 @@ class Keeper:
 
 
 async def _unmap(holding: Holding) -> PortMapperError | None:
+    problem: PortMapperError | None = None
     async with holding.turn:
-        try:
-            await holding.backend.unmap(holding.lease)
-        except PortMapperError as problem:
-            return problem
-    return None
+        for pause in limits.RELEASE_PAUSES if holding.lease.permanent else (0.0,):
+            await anyio.sleep(pause)
+            try:
+                await holding.backend.unmap(holding.lease)
+            except PortMapperError as failure:
+                problem = failure
+            else:
+                return None
+    return problem
