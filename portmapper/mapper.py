@@ -169,9 +169,7 @@ class PortMapper:
                 self._keeper.make_way()
                 grant = await self._access.obtain(claimed)
                 self._keeper.wake_lost()
-                mapping = self._keeper.adopt(claimed, grant)
-            await self._record.save()
-            return mapping
+                return self._keeper.adopt(claimed, grant)
 
     async def peer(
         self,

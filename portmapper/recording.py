@@ -62,7 +62,7 @@ class Record:
         self._held: dict[Holding, _Held] = {}
         self._leaving: dict[Holding, Note] = {}
         self._left: list[Note] = []
-        self._written: list[Note] = []
+        self._written: list[Note] | None = None  # what `save` wrote, until something else does
         self._changed, self._hurry = anyio.Event(), anyio.Event()
         self._busy = anyio.Lock()
         self._tasks: TaskGroup
@@ -78,9 +78,9 @@ class Record:
         try:
             if await self._in_thread(partial(_begin, folder), False):
                 self._folder = folder
-        except BaseException:
-            folder.abandon()
-            raise
+        finally:
+            if self._folder is None:
+                folder.abandon()
         return key
 
     def start(self, tasks: TaskGroup) -> None:
@@ -100,7 +100,8 @@ class Record:
     async def claim(self, request: MappingRequest, *, share: bool) -> AsyncGenerator[MappingRequest]:
         """Note that `request` is going to be asked for; yield it with the external port that it had before.
 
-        Raises InUseLocally when another program has the port.
+        What was granted is to be held by the end of the block, and is noted then. Raises InUseLocally when another
+        program has the port.
         """
         if self._folder is None or request.peer is not None:  # RFC 6887 section 12.1: that cannot be taken back
             yield request
@@ -113,7 +114,7 @@ class Record:
         finally:
             if pending in self._pending:
                 self._pending.remove(pending)
-            self._ring(hurry=True)
+                await self.save()
 
     def left_ports(self, request: MappingRequest) -> frozenset[int]:
         """Return the external ports where this host may have what is being asked for; 0 for one that is not known."""
@@ -121,21 +122,19 @@ class Record:
         return frozenset(note.external.port if note.external else 0 for claim in claims for note in claim.ours)
 
     def hold(self, holding: Holding) -> None:
-        """Note what was granted, and from now on what becomes of it; `save` makes sure that it is written."""
+        """Note what was granted, and from now on what becomes of it."""
         if self._folder is not None and holding.request.peer is None:
             self._held[holding] = _Held(clock.wall())
             self._tasks.start_soon(self._watch, holding)
 
     async def save(self) -> None:
         """Write what there is now, cancelled or not."""
-        if self._folder is None:
-            return
         with anyio.CancelScope(shield=True):
             async with self._busy:
-                notes = self._notes()
-                if notes != self._written:
-                    await self._in_thread(partial(self._folder.save, notes), None)
-                    self._written = notes
+                if self._folder is None or (notes := self._notes()) == self._written:
+                    return
+                await self._in_thread(partial(self._folder.save, notes), None)
+                self._written = notes
 
     async def leaving(self, holdings: Iterable[Holding]) -> dict[Holding, InUseLocally]:
         """Note that these are going to be taken back; return those that are not to be: other programs hold them too."""
@@ -148,6 +147,7 @@ class Record:
                 del self._held[holding]
             work = partial(turns.leave, self._folder, tuple(notes.values()), self._notes())
             shared = await self._in_thread(work, dict[Note, InUseLocally]())
+            self._written = None
             self._leaving.update({holding: note for holding, note in notes.items() if note not in shared})
         return {holding: shared[note] for holding, note in notes.items() if note in shared}
 
@@ -172,6 +172,7 @@ class Record:
         async with self._busy:
             work = partial(turns.inherit, self._folder, self._gateway(), own=self._notes(), now=clock.wall())
             inherited = await self._in_thread(work, turns.Inherited((), ()))
+            self._written = None
             self._left = [*dict.fromkeys((*self._left, *inherited.mine))]
         return inherited
 
@@ -208,6 +209,7 @@ class Record:
                 return outcome
             if outcome.trouble is not None:
                 self._complain(outcome.trouble)
+            self._written = None
             pending.claim = outcome.claim
             self._pending.append(pending)
             self._left.extend(outcome.left)

@@ -6,7 +6,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,9 +97,8 @@ class StateFolder:
     def others(self) -> list[Found]:
         """Return the journals of other processes, without those that make no sense."""
         found: list[Found] = []
-        for path in self._newest():
+        for living, path in self._looked_at():
             with self._ignoring(path):
-                living = is_locked(_lock_of(path))
                 journal = decode_journal(read_private(path, limits.JOURNAL_BYTES + 1))
                 found.append(Found(path, journal, living))
         return found
@@ -145,17 +144,17 @@ class StateFolder:
                 if unfinished and not is_locked(_lock_of(journal)):
                     path.unlink(missing_ok=True)
 
-    def _newest(self) -> list[Path]:
-        """Return where other journals are; of too many the newest."""
-        times: list[tuple[float, Path]] = []
+    def _looked_at(self) -> list[tuple[bool, Path]]:
+        """Return whether their processes live and where other journals are; of too many the living and the newest."""
+        ranked: list[tuple[bool, float, Path]] = []
         for path in self._folder.glob("*.json"):
-            with suppress(FileNotFoundError):  # its process has just ended
+            with self._ignoring(path):
                 if path != self._path:
-                    times.append((path.lstat().st_mtime, path))
-        times.sort(reverse=True)
-        if len(times) > limits.JOURNALS:
-            self._warn(self._folder, f"it has {len(times)} journals; only the newest {limits.JOURNALS} are looked at")
-        return [path for _, path in times[: limits.JOURNALS]]
+                    ranked.append((is_locked(_lock_of(path)), path.lstat().st_mtime, path))
+        ranked.sort(reverse=True)
+        if len(ranked) > limits.JOURNALS:
+            self._warn(self._folder, f"it has {len(ranked)} journals; only {limits.JOURNALS} are looked at")
+        return [(living, path) for living, _, path in ranked[: limits.JOURNALS]]
 
     @contextmanager
     def _ignoring(self, path: Path) -> Generator[None]:
