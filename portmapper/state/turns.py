@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from portmapper import limits
 from portmapper.errors import InUseLocally, LocalError
 from portmapper.model import Gateway
-from portmapper.state.claims import Claim, Obstacle, decide, holders, in_use
+from portmapper.state.claims import Claim, Obstacle, decide, holders, in_use, superseded
 from portmapper.state.folder import Found, StateFolder
 from portmapper.state.journal import Journal, Note, NoteState
 
@@ -47,16 +47,18 @@ def claim(folder: StateFolder, wish: Note, *, share: bool, own: Sequence[Note], 
         return Claimed(outcome, tuple(left))
 
 
-def leave(folder: StateFolder, leaving: Iterable[Note], own: Sequence[Note]) -> dict[Note, InUseLocally]:
+def leave(folder: StateFolder, leaving: Sequence[Note], own: Sequence[Note]) -> dict[Note, InUseLocally]:
     """Note that mappings are being taken back; return those that are not to be, because others hold them too."""
     with folder.turn(limits.JOURNAL_TURN_LEAVING):
-        living = living_journals(folder.others())
+        found = folder.others()
         shared: dict[Note, InUseLocally] = {}
         for note in leaving:
-            for owner, other in holders(note, living):
+            for owner, other in holders(note, living_journals(found)):
                 if other.wanted:
                     shared[note] = in_use(owner, other)
-        folder.save([*own, *(note for note in leaving if note not in shared)])
+        last = [note for note in leaving if note not in shared]
+        folder.save([*own, *last])
+        folder.take(found, lambda left: any(superseded(left, note) for note in last))  # those are the same mappings
         return shared
 
 

@@ -201,7 +201,7 @@ async def test_a_port_that_is_free_again_is_granted(backend: str, folder: Path) 
 
 async def test_a_port_that_could_not_be_had_is_free_for_others(folder: Path) -> None:
     async with SimulatedGateway(pcp=False, natpmp=False, upnp=False) as simulated:
-        async with PortMapper(gateway=simulated.gateway, state=folder) as one:
+        async with PortMapper(gateway=simulated.gateway, state=folder, backends=["pcp"]) as one:
             with pytest.raises(NoService):
                 await one.map(4001)
             assert await noted(folder) == []
@@ -321,7 +321,7 @@ async def test_what_is_left_on_purpose_is_noted_and_not_stale(backend: str, fold
         async with PortMapper(gateway=simulated.gateway, state=folder) as mapper:
             (await mapper.map(4001, external_port=21308)).detach()
         assert [note.state for note in await left(folder)] == [NoteState.DETACHED]
-        async with PortMapper(gateway=simulated.gateway, state=folder) as mapper:
+        async with PortMapper(gateway=simulated.gateway, state=folder, backends=[backend]) as mapper:
             assert await mapper.unmap_stale() == ()
             assert ports(simulated) == [21308]
             await mapper.unmap(4001, external_port=21308)
@@ -364,7 +364,7 @@ async def test_what_cannot_be_removed_is_said_and_still_noted(folder: Path) -> N
     async with SimulatedGateway(**ONLY["natpmp"]) as simulated:
         async with killed(simulated, folder) as mapper:
             await mapper.map(4001)
-        async with PortMapper(gateway=simulated.gateway, state=folder, backends=["upnp"]) as mapper:
+        async with PortMapper(gateway=simulated.gateway, state=folder, backends=["pcp"]) as mapper:
             (cleared,) = await mapper.unmap_stale()
             assert cleared.error is not None
         assert [note.state for note in await left(folder)] == [NoteState.LEFT]
