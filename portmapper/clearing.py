@@ -19,7 +19,10 @@ class ClearedMapping:
 
 
 async def clear(access: Access, notes: Iterable[Note]) -> list[ClearedMapping]:
-    """Ask the gateway to remove each, by the backend that gave it; by all that answer where that is not known."""
+    """Ask the gateway to remove each, by the backend that gave it; by all that answer where that is not known.
+
+    One of those that says yes will do: the others know nothing of it, and miniupnpd refuses to delete what it has not.
+    """
     todo = dict.fromkeys(notes)
     outcome: dict[Note, PortMapperError | None] = {}
     async with access.select() as selection:
@@ -28,7 +31,8 @@ async def clear(access: Access, notes: Iterable[Note]) -> list[ClearedMapping]:
                 if note.backend is not None:
                     del todo[note]
                 failure = await _remove(backend, note)
-                outcome[note] = outcome.get(note) or failure
+                if failure is None or note not in outcome:
+                    outcome[note] = failure
         for note in todo:
             if note not in outcome:
                 outcome[note] = selection.reasons.get(note.backend or "") or selection.failure()

@@ -83,14 +83,15 @@ def _kill_at_any_moment(lab: Lab, backend: str) -> None:
     whole = time.monotonic() - begin
     lab.run("unmap", "8080:9001", "--backend", backend)
     seed = random.randrange(2**32)
-    dice, mapped = random.Random(seed), 0
+    dice, mapped, asked = random.Random(seed), 0, 0
     for _ in range(KILLS):
         with lab.running("map", "8080:9001", "--backend", backend) as command:
-            time.sleep(dice.uniform(0.3, 1.1) * whole)
+            time.sleep(dice.uniform(0.5, 1.5) * whole)
             command.kill()
         left = rules(lab)
         assert left in ([], [9001])
         mapped += len(left)
+        asked += sum(one["state"] == "asked" for one in noted(lab))
         listed = lab.run("list", "--json")
         assert all(json.loads(line)["lifetime"] > 0 for line in listed.stdout.splitlines())
         with lab.running("map", "8080", "--backend", backend) as command:
@@ -99,7 +100,7 @@ def _kill_at_any_moment(lab: Lab, backend: str) -> None:
             assert rules(lab) == [external], f"seed {seed}"
             assert command.end() == 128 + signal.SIGTERM
         assert (rules(lab), noted(lab)) == ([], []), f"seed {seed}"
-    print(f"{backend}: {KILLS} kills (seed {seed}), {mapped} left a mapping; each was found again, none twice")
+    print(f"{backend}: {KILLS} kills (seed {seed}), {mapped} left a mapping, {asked} an intent; each was found")
 
 
 def test_of_two_programs_the_second_is_told_who_has_the_port(make_lab: MakeLab) -> None:
@@ -172,6 +173,20 @@ def test_what_killed_programs_left_is_cleared(make_lab: MakeLab) -> None:
     assert lab.run("unmap", "8090:9010").returncode == 0
     assert noted(lab) == []
     assert lab.run("unmap", "--stale").stdout == "no program of this host that died has left anything at 192.168.77.1\n"
+
+
+def test_an_intent_that_came_to_nothing_is_cleared(make_lab: MakeLab, tmp_path: Path) -> None:
+    """It was killed while it looked for the gateway; miniupnpd refuses to delete by PCP what it does not have."""
+    lab = make_lab()
+    lab.stop_daemon()
+    with lab.running("map", "8080:9001") as command:
+        while not list(tmp_path.glob("lab0/state/journal/*.json")):
+            time.sleep(0.05)
+        command.kill()
+    assert [(one["state"], one["external"]) for one in noted(lab)] == [("asked", None)]
+    lab.start_daemon()
+    assert lab.run("unmap", "--stale").stdout == "192.168.77.10:8080/tcp is no longer mapped at 192.168.77.1\n"
+    assert noted(lab) == []
 
 
 def test_what_cannot_be_cleared_is_said_and_is_exit_1(make_lab: MakeLab) -> None:
