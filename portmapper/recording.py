@@ -91,10 +91,12 @@ class Record:
 
     async def close(self) -> None:
         """End the journal; what is still on a gateway is left in it for others to find."""
-        if self._folder is not None:
-            async with self._busy:
-                await self._in_thread(partial(self._folder.end, self._notes()), None)
-            self._folder = None
+        if self._path is None:
+            return
+        async with self._busy:
+            folder, self._folder = self._folder, None
+            if folder is not None:
+                await self._in_thread(partial(folder.end, self._notes()), None)
 
     @asynccontextmanager
     async def claim(self, request: MappingRequest, *, share: bool) -> AsyncGenerator[MappingRequest]:
@@ -138,10 +140,12 @@ class Record:
 
     async def leaving(self, holdings: Iterable[Holding]) -> dict[Holding, InUseLocally]:
         """Note that these are going to be taken back; return those that are not to be: other programs hold them too."""
-        wanted = [holding for holding in holdings if holding in self._held]
-        if self._folder is None or not wanted:
+        if self._path is None:
             return {}
         async with self._busy:
+            wanted = [holding for holding in holdings if holding in self._held]
+            if self._folder is None or not wanted:
+                return {}
             notes = {holding: replace(self._note(holding), state=NoteState.LEAVING) for holding in wanted}
             for holding in wanted:
                 del self._held[holding]
@@ -167,9 +171,9 @@ class Record:
 
     async def inherit(self) -> turns.Inherited:
         """Take over what dead programs left on this gateway. Raises LocalError when there is no journal."""
-        if self._folder is None:
-            raise LocalError("there is no journal of what was left")
         async with self._busy:
+            if self._folder is None:
+                raise LocalError("there is no journal of what was left")
             work = partial(turns.inherit, self._folder, self._gateway(), own=self._notes(), now=clock.wall())
             inherited = await self._in_thread(work, turns.Inherited((), ()))
             self._written = None
@@ -178,13 +182,14 @@ class Record:
 
     async def forget_left(self, request: MappingRequest, backends: Iterable[str]) -> None:
         """Note that what was left of `request` is on this gateway no more, as these backends have it."""
-        if self._folder is None or request.peer is not None:
+        if self._path is None:
             return
         removed = Note(request=request, gateway=self._gateway(), state=NoteState.LEFT, since=clock.wall(), ends=None)
         names = {None, *backends}
         async with self._busy:
-            work = partial(turns.forget, self._folder, lambda note: note.is_for(removed) and note.backend in names)
-            await self._in_thread(work, None)
+            if self._folder is not None:
+                over = partial(turns.forget, self._folder, lambda note: note.is_for(removed) and note.backend in names)
+                await self._in_thread(over, None)
 
     async def forget(self, notes: Iterable[Note]) -> None:
         """Note that these are on no gateway any more."""
@@ -203,6 +208,8 @@ class Record:
 
     async def _ask_others(self, folder: StateFolder, pending: _Pending, *, share: bool) -> Obstacle | None:
         async with self._busy:
+            if self._folder is None:
+                return None  # closed meanwhile
             work = partial(turns.claim, folder, pending.wish, share=share, own=self._notes(), now=clock.wall())
             outcome: turns.Claimed | Obstacle = await self._in_thread(work, turns.Claimed(pending.claim))
             if isinstance(outcome, Obstacle):
