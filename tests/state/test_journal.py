@@ -38,7 +38,9 @@ requests = st.builds(
     lifetime=st.integers(1, limits.MAX_LIFETIME),
     description=texts.filter(lambda text: len(text) <= limits.DESCRIPTION_TEXT and text.isprintable()),
     exact=st.booleans(),
-    remote=st.lists(st.sampled_from(["198.51.100.0/24", "[2001:db8::/32]:443"]).map(RemoteFilter.parse)).map(tuple),
+    remote=st.lists(
+        st.sampled_from(["198.51.100.0/24", "[2001:db8::/32]:443"]).map(RemoteFilter.parse), max_size=3
+    ).map(tuple),
     internal_address=st.none() | st.just(IPv4Address("192.168.1.20")),
 )
 notes = st.builds(
