@@ -19,13 +19,13 @@ run: $(VENV)/.installed
 	@$(BIN)/python examples/open_a_port.py
 
 test: check router-packages
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m $(if $(TESTS),pytest $(TESTS),tests.side_by_side)
 
 fuzz: $(VENV)/.installed-dev
 	PORTMAPPER_FUZZ=40 $(BIN)/python -m pytest -m hypothesis --timeout 3600
 
 soak: $(VENV)/.installed-dev router-packages
-	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py
+	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py tests/router/test_stopped.py
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router -k short_leases
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_state.py -s
 

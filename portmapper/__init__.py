@@ -44,6 +44,7 @@ from portmapper.model import (
     Reachability,
     RemoteFilter,
     Renewed,
+    Restored,
 )
 from portmapper.opening import open_mapping
 from portmapper.state.folder import NotedMapping, noted_mappings
@@ -94,6 +95,7 @@ __all__ = [
     "RemoteFilter",
     "Renewed",
     "RequestRefused",
+    "Restored",
     "UnknownBackend",
     "UnsupportedRequest",
     "UnsupportedVersion",

@@ -56,6 +56,7 @@ class Access:
         self._trusted: tuple[Backend, float] | None = None
         self._memory: dict[str, Any] = {}
         self._opened: list[Backend] = []
+        self._searching: anyio.Event | None = None  # somebody waits for a first answer; set at the end of that
         self.refusals = Refusals()
 
     @property
@@ -91,7 +92,23 @@ class Access:
         self._trusted = None
 
     async def obtain(self, request: MappingRequest, *, patient: bool = False) -> Grant:
-        """Get a lease from the best backend that gives one. Raises NoService with each backend's reason."""
+        """Get a lease from the best backend that gives one. Raises NoService with each backend's reason.
+
+        Of many that are asked for at once, the first finds out whom to ask.
+        """
+        if patient or self._trusted_backend() is not None:
+            return await self._obtain(request, patient=patient)
+        if self._searching is not None:
+            await self._searching.wait()
+            return await self._obtain(request, patient=patient)
+        self._searching = anyio.Event()
+        try:
+            return await self._obtain(request, patient=patient)
+        finally:
+            self._searching.set()
+            self._searching = None
+
+    async def _obtain(self, request: MappingRequest, *, patient: bool) -> Grant:
         seconds = limits.OBTAIN + (limits.PATIENT_DISCOVERY if patient else 0)
         with anyio.move_on_after(seconds):
             while True:

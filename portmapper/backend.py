@@ -81,6 +81,13 @@ class Backend(ABC):
         The lease says what the gateway granted, which may differ in everything from what was asked.
         """
 
+    async def verify(self, lease: Lease) -> Lease | None:  # noqa: ARG002 - for those who can look
+        """Look whether the gateway still has `lease`, without extending it, and return it as it is now.
+
+        None when that cannot be seen: the mapper extends it instead, which repairs it too. Raises MappingGone.
+        """
+        return None
+
     @abstractmethod
     async def unmap(self, lease: Lease) -> None:
         """Take the lease back from the gateway. One that is gone already is no error."""

@@ -121,7 +121,7 @@ class PortUnavailable(RequestRefused):
 
 
 class MappingGone(RequestRefused):
-    """The gateway has the mapping no more: its external port leads to somebody else now."""
+    """The gateway has the mapping no more: its external port leads to somebody else now, or nowhere."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code=0, name="MAPPING_GONE")

@@ -2,8 +2,8 @@
 
 import logging
 import random
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -16,9 +16,10 @@ from portmapper.holding import Grant, Holding
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest, RemoteFilter
 from portmapper.net import clock
+from portmapper.notifying import Callback, Notifier
 from portmapper.recording import Record
 from portmapper.refusals import Refusals
-from portmapper.renewal import Obtain, RenewalEngine
+from portmapper.renewal import Obtain, Renewer
 from portmapper.request import check_families
 
 _log = logging.getLogger(__name__)
@@ -27,10 +28,11 @@ _log = logging.getLogger(__name__)
 class Keeper:
     """Keeps mappings and takes them back."""
 
-    def __init__(self, obtain: Obtain, refusals: Refusals, record: Record) -> None:
-        self._engine = RenewalEngine(obtain, refusals, random.random)
+    def __init__(self, obtain: Obtain, refusals: Refusals, record: Record, *, interval: float) -> None:
+        self._renewer = Renewer(obtain, refusals, random.random, interval=interval)
         self._refusals = refusals
         self._record = record
+        self._notifier = Notifier()
         self._mappings: dict[Holding, Mapping] = {}
         self._claims: list[MappingRequest] = []
 
@@ -39,30 +41,46 @@ class Keeper:
         """The mappings that are wanted, lost ones included."""
         return tuple(self._mappings.values())
 
+    async def open(self) -> None:
+        """Call callbacks from now on, until `close`."""
+        await self._notifier.start()
+
+    async def close(self) -> None:
+        """Let the callbacks be told the rest, and end."""
+        await self._notifier.end()
+
     def start(self, tasks: TaskGroup) -> None:
         """Renew what is held from now on, in `tasks`."""
-        tasks.start_soon(self._engine.run, tasks)
+        tasks.start_soon(self._renewer.run, tasks)
+
+    def notify(self, holding: Holding, callback: Callback) -> Callable[[], None]:
+        """Call `callback` for the events of `holding`. Raises MapperClosed."""
+        return self._notifier.add(holding.events(), callback)
+
+    def wake(self) -> None:
+        """Look at the clock: leases may have ended while the machine slept."""
+        self._renewer.wake()
 
     def recover(self) -> None:
         """Make everything again soon, at its old port: the gateway has lost its state."""
         self._refusals.clear()
-        self._engine.recover()
+        self._renewer.recover()
 
     def renew_all_soon(self) -> None:
         """Renew everything, because it may have been removed."""
-        self._engine.renew_all_soon()
+        self._renewer.renew_all_soon()
 
     def abandon(self, reason: PortMapperError) -> None:
         """Lose everything and look for it anew at once: what gave it is out of reach, and is not told."""
-        self._engine.abandon(reason)
+        self._renewer.abandon(reason)
 
     def wake_lost(self) -> None:
         """Try for what is lost again: the gateway answers."""
-        self._engine.wake_lost()
+        self._renewer.wake_lost()
 
     def make_way(self) -> None:
         """Let a request that somebody waits for go first: patient searches begin again later."""
-        self._engine.interrupt_searches(limits.RETRY_FIRST)
+        self._renewer.interrupt_searches(limits.RETRY_FIRST)
 
     async def check(self) -> None:
         """Ask the gateway whether it still has its state, by each backend that gave a lease, side by side."""
@@ -74,18 +92,22 @@ class Keeper:
     async def _check(self, backend: Backend) -> None:
         with suppress(PortMapperError):  # silence or a refusal tells nothing: leases are renewed in their time
             await backend.check()
-            self._engine.wake_lost()
+            self._renewer.wake_lost()
 
     def take_notice(self, data: bytes) -> None:
         """Renew what a datagram that the gateway sent unasked says to have changed; the answer decides."""
         for holding in self._mappings:
             if not holding.lost and holding.backend.is_update(holding.lease, data):
-                self._engine.renew_soon(holding)
+                self._renewer.renew_soon(holding)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for a turn to ask the gateway for something new: one mapper asks for so many at once, and a second."""
+        return self._renewer.turn()
 
     def adopt(self, request: MappingRequest, grant: Grant) -> Mapping:
         """Hold what was granted."""
         holding = Holding(request, grant)
-        self._engine.hold(holding, grant.time)
+        self._renewer.hold(holding, grant.time)
         self._mappings[holding] = mapping = Mapping(self, holding)
         self._record.hold(holding)
         return mapping
@@ -108,22 +130,22 @@ class Keeper:
 
     async def refresh(self, holding: Holding, *, hard: bool = False) -> None:
         """Renew the lease now, or make it anew. Raises PortMapperError; a lease that is held then mostly stands."""
-        await (self._engine.replace(holding) if hard else self._engine.refresh(holding))
+        await (self._renewer.replace(holding) if hard else self._renewer.refresh(holding))
 
     async def restrict(self, holding: Holding, remote: tuple[RemoteFilter, ...]) -> None:
         """Renew with other filters. Raises PortMapperError; what the gateway had then stands."""
         wanted = replace(holding.request, remote=remote)
         check_families(wanted, holding.lease.gateway.source)
         check_offered(holding.backend, wanted)
-        await self._engine.change(holding, wanted)
+        await self._renewer.change(holding, wanted)
 
     async def release(self, holding: Holding) -> None:
         """Give the lease back and forget it."""
-        self._forget(holding)
+        twins = self._forget(holding)
         with anyio.CancelScope(shield=True):
             shared = await self._record.leaving([holding])
             await self._give_back(holding, shared.get(holding))
-        await self._engine.heal_twins(holding)
+        await self._renewer.heal(twins)
 
     def detach(self, holding: Holding) -> None:
         """Forget it without giving the lease back."""
@@ -139,9 +161,9 @@ class Keeper:
                 self._forget(holding)
                 tasks.start_soon(self._give_back, holding, shared.get(holding))
 
-    def _forget(self, holding: Holding) -> None:
+    def _forget(self, holding: Holding) -> tuple[Holding, ...]:
         self._mappings.pop(holding, None)
-        self._engine.forget(holding)
+        return self._renewer.forget(holding)
 
     async def _give_back(self, holding: Holding, shared: PortMapperError | None) -> None:
         """Release a lease, unless others of this host hold it too, and note when that could not be done in time."""

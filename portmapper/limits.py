@@ -67,6 +67,7 @@ LISTING = 10.0  # one list of all mappings
 CHECKED_LEASES = 8  # looked up when a device says that it restarted: one that is missing will do
 DEVICES_HEARD = 32  # devices of one gateway whose restarts are told apart: a forger could name any number
 MAKES = 16  # makes of device whose habits are remembered
+REMEMBERED = 256  # mappings and pinholes made on a device: more are kept, but no more told from those of others
 UPNP_PORT_TRIES = 8  # external ports tried on 718 ConflictInMappingEntry
 SSDP_ID = 2**31 - 1  # UDA 2.0 clause 1.2.2: BOOTID, NEXTBOOTID and CONFIGID have 31 bits
 LISTED_MAPPINGS = 256  # entries read of one answer: SOAP_BODY has no room for more in the standard's form
@@ -90,13 +91,18 @@ RETRY_JITTER = 0.25
 RECOVERY_WAIT = 5.0  # RFC 6886 section 3.7, RFC 6887 section 14.1.3: all hosts wait, uniformly in 0..5 s
 RECOVERY_GAP = 10.0  # at most one round of recovery in this time, whatever a forger sends
 RECOVERY_PACE = 0.02  # between two mappings of a round: miniupnpd needs 4 ms for a new TCP mapping
+HEARD_AT_ONCE, UNHEARD_GAP = 64, 0.05  # a flood that means nothing to us may cost 1280 looks a second: a few per cent
 CHECK_GAP = 1.0  # at most one question in this time because of announcements: those can be forged
+CHECK = 60.0  # between two looks whether the gateway still has what it gave: one small exchange
+CHECK_AGAIN = 5.0  # the same while it is silent: it may be starting, and nothing tells when it is back
+PACE = 0.01  # between two requests of one mapper in the background: 100 a second for any number of mappings
 RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
 IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
 RELEASE = 2.0  # leaving must not take longer than this
 RELEASE_PAUSES = (0.0, 0.3, 0.6)  # before each try to remove a mapping without end: nothing else will remove it
 GRACE = 1.0  # a request that was begun may take so long to end after a cancellation, and so long to be undone
 REFUSALS = 256  # remembered refusals; the oldest go first
+LAST_WORDS = 0.5  # for callbacks to be told of the end
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
 # --- Watching the network ---------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,7 +45,9 @@ class PortMapper:
     finds what is left, and of two programs that want one port the second is told (InUseLocally), or shares it.
     `allow_third_party` permits mappings for other hosts, which belongs
     only into networks where every host is trusted (RFC 6887 section 13.1). Without `allow_permanent` a router that
-    knows only mappings without end, which stay when this program is killed, is not asked for one.
+    knows only mappings without end, which stay when this program is killed, is not asked for one. Every `check` seconds
+    the gateway is asked, by each protocol in use, for one of the mappings in turn, so that one that vanished without a
+    word is made again; None leaves that to the renewals.
     """
 
     def __init__(
@@ -57,9 +60,12 @@ class PortMapper:
         state: Path | str | bool | None = None,
         allow_third_party: bool = False,
         allow_permanent: bool = True,
+        check: float | None = limits.CHECK,
     ) -> None:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
+        if check is not None and not check >= limits.CHECK_AGAIN:
+            raise InvalidRequest(f"check must be at least {limits.CHECK_AGAIN:g} seconds, or None")
         if key is not None and state:
             raise InvalidRequest("key and state exclude each other: the state has a key of its own")
         self._record = Record(_state_folder(state), lambda: self._access.gateway)
@@ -75,7 +81,8 @@ class PortMapper:
         if gateway is not None:
             self._access.settle()  # so that a wrong one is told at once
         self._allow_third_party = allow_third_party
-        self._keeper = Keeper(self._access.obtain_again, self._access.refusals, self._record)
+        interval = inf if check is None else check
+        self._keeper = Keeper(self._access.obtain_again, self._access.refusals, self._record, interval=interval)
         self._attendant = Attendant(self._access, self._keeper)
         self._tasks: TaskGroup | None = None
 
@@ -84,6 +91,7 @@ class PortMapper:
         kept_key = await self._record.open()
         if kept_key is not None:
             self._access.use_key(kept_key)
+        await self._keeper.open()
         self._tasks = await anyio.create_task_group().__aenter__()
         self._record.start(self._tasks)
         self._keeper.start(self._tasks)
@@ -98,6 +106,7 @@ class PortMapper:
             await end_tasks(tasks)
         finally:
             await self._leave()
+            await self._keeper.close()
 
     @property
     def gateway(self) -> Gateway:
@@ -167,7 +176,8 @@ class PortMapper:
             async with self._record.claim(request, share=share) as claimed:
                 await self._access.close_unused(self._keeper.uses)
                 self._keeper.make_way()
-                grant = await self._access.obtain(claimed)
+                async with self._keeper.turn():
+                    grant = await self._access.obtain(claimed)
                 self._keeper.wake_lost()
                 return self._keeper.adopt(claimed, grant)
 

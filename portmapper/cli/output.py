@@ -30,6 +30,7 @@ from portmapper.model import (
     Mapped,
     MappingRequest,
     Reachability,
+    Restored,
     reachability,
 )
 from portmapper.net.tasks import end_tasks
@@ -180,6 +181,8 @@ def event_lines(event: Event) -> list[str]:
         return [line, *_warnings(lease.external.address)]
     if isinstance(event, Changed):
         return [f"{what} has moved from {event.old.external} to {where}", *_warnings(lease.external.address)]
+    if isinstance(event, Restored):
+        return [f"{what} is open again at {where}: the gateway had lost it, or may have"]
     if isinstance(event, Lost):
         return [f"{what} is lost: {event.reason}; trying to get it back"]
     if isinstance(event, Closed):

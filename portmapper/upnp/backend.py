@@ -1,6 +1,7 @@
 """UPnP IGD behind the common contract."""
 
 import logging
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
 
@@ -46,10 +47,18 @@ class UpnpBackend(Backend):
         """Look for what was granted."""
         await self._grants.check()
 
+    async def verify(self, lease: Lease) -> Lease | None:
+        """Look for the mapping, and for the external address, which may be another by now."""
+        if not await self._grants.shows(lease):
+            return None
+        address = await address_or_last(self, lease)
+        return replace(lease, external=Endpoint(address, lease.external.port))
+
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Make the mapping in a form that the device accepts, or extend it, and read back what became of it."""
         granted = await (self._grants.map(request) if renew is None else self._grants.renew(request, renew))
         address = granted.external.address or await address_or_last(self, renew)
+        self._grants.settle(request)
         return self._lease(request, granted, Endpoint(address, granted.external.port))
 
     async def unmap(self, lease: Lease) -> None:

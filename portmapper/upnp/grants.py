@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import anyio
@@ -11,12 +12,14 @@ import anyio
 from portmapper import limits
 from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolError, UnsupportedRequest
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest, Protocol
+from portmapper.net.tasks import finish_begun
 from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
 from portmapper.upnp.description import Service
 from portmapper.upnp.entries import Entry, granted_lifetime, was_lengthened
 from portmapper.upnp.faults import Fault, fault_for
 from portmapper.upnp.mappings import UNKNOWN_OUTCOME, PortMappings, remote_host
+from portmapper.upnp.recent import Recent
 from portmapper.upnp.values import parse_client
 
 _FIRST_DYNAMIC_PORT = 49152  # RFC 6335 section 6
@@ -33,7 +36,7 @@ class Memory:
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     habits: dict[_Make, Habits] = field(default_factory=dict[_Make, Habits])
     choosing: anyio.Lock = field(default_factory=anyio.Lock)
-    made: dict[_Key, MappingRequest] = field(default_factory=dict[_Key, MappingRequest])
+    made: Recent[_Key, MappingRequest] = field(default_factory=Recent[_Key, MappingRequest])
     """What was made there, by external port, protocol and remote host, and not taken back."""
 
     _chosen: tuple[Sequence[Service], Service, float] | None = None
@@ -83,11 +86,12 @@ class MappingGrants:
         self._state_lost = state_lost
         self._left_ports = left_ports
         self._shows = False  # the device was seen to show a mapping that it has
-        self._begun: dict[MappingRequest, Attempt] = {}  # asked for, and not seen to be there or refused yet
+        self._begun = Recent[MappingRequest, Attempt]()  # asked for, neither settled nor refused yet
 
     async def map(self, request: MappingRequest) -> Granted:
         """Make a mapping, step by step in the forms that devices accept."""
         check_remote(request)
+        self._begun.drop(request)
         habits = self._memory.habits.get(self._make, Habits())
         version = self._mappings.version
         first = await self._at_the_old_port(request)
@@ -103,23 +107,23 @@ class MappingGrants:
                 return granted
 
     async def renew(self, request: MappingRequest, lease: Lease) -> Granted:
-        """Extend a mapping by adding it again. Raises MappingGone when somebody else has the port now."""
+        """Extend a mapping by adding it again. Raises MappingGone when the port is somebody else's now, or nobody's."""
         if request.remote != lease.request.remote:
             raise UnsupportedRequest("UPnP cannot change who may come in; close the mapping and make another")
         attempt = renewal(request, lease, self._memory.habits.get(self._make, Habits()))
         known, entry = await self._look_up(attempt.external_port, request)
-        self._check_still_ours(entry, attempt, request)
+        self._check_still_ours(entry, attempt.external_port, request)
         if known and entry is None and self._shows:
             self._state_lost()  # it had this one: perhaps it lost the others too
         granted = await self._add_and_verify(request, attempt)
         if was_lengthened(granted.lifetime, lease):
             return granted
-        await self._mappings.delete(attempt.external_port, request)  # the same again changes nothing there
-        return await self._add_and_verify(request, attempt)
+        # The same again changes nothing there. Cut off between the two, there would be no mapping at all.
+        return await finish_begun(partial(self._replace, request, attempt), grace=limits.GRACE)
 
     async def unmap(self, lease: Lease) -> None:
         """Delete a mapping unless it is gone or belongs to somebody else by now."""
-        self._memory.made.pop(_key(lease.external.port, lease.request), None)
+        self._memory.made.drop(_key(lease.external.port, lease.request))
         known, entry = await self._look_up(lease.external.port, lease.request)
         if entry is not None and not self._mappings.leads_there(entry, lease.request):
             return
@@ -138,22 +142,42 @@ class MappingGrants:
             raise NoMapping(f"external port {wanted}/{request.protocol} does not lead to {client}")
         return Granted(Endpoint(None, listed.external_port), request.lifetime)
 
+    def settle(self, request: MappingRequest) -> None:
+        """Note that the outcome of `map` or `renew` is known to whoever asked: there is nothing to undo any more."""
+        self._begun.drop(request)
+
     async def undo(self, request: MappingRequest) -> None:
         """Delete what was asked for without a clear answer, if it shows."""
-        attempt = self._begun.pop(request, None)
+        attempt = self._begun.drop(request)
         port = await self._find_made(request, attempt) if attempt else None
         if port is not None:
             await self._mappings.delete(port, request)
 
     async def check(self) -> None:
         """Look whether the device still has what it gave; it has lost its state when one is missing."""
-        for key, request in tuple(self._memory.made.items())[-limits.CHECKED_LEASES :]:
+        made = tuple(self._memory.made)[-limits.CHECKED_LEASES :]
+        if not made:
+            await self.external_address()  # to see whether it answers
+        for key, request in made:
             known, entry = await self._look_up(key[0], request)
             gone = entry is None or not self._mappings.leads_there(entry, request)
             if known and gone and self._shows:
-                self._memory.made.pop(key, None)  # said once
+                self._memory.made.drop(key)  # said once
                 self._state_lost()
                 return
+
+    async def shows(self, lease: Lease) -> bool:
+        """Whether the device shows the mapping. Raises MappingGone when it shows that it has it no more."""
+        port, request = lease.external.port, lease.request
+        known, entry = await self._look_up(port, request)
+        if not known or (entry is None and not self._shows):
+            return False
+        self._check_still_ours(entry, port, request)
+        if entry is None:
+            self._memory.made.drop(_key(port, request))
+            self._state_lost()  # it had this one: perhaps it lost the others too
+            raise MappingGone(f"the gateway has nothing at external port {port}/{request.protocol} any more")
+        return entry.enabled
 
     async def list_all(self) -> tuple[ListedMapping, ...]:
         """Return every mapping of the device."""
@@ -170,12 +194,23 @@ class MappingGrants:
                 raise _taken(attempt.external_port, request, entry)
         return await self._add_and_verify(request, attempt)
 
+    async def _replace(self, request: MappingRequest, attempt: Attempt) -> Granted:
+        await self._mappings.delete(attempt.external_port, request)
+        try:
+            return await self._add_and_verify(request, attempt)
+        except PortMapperError as problem:
+            if isinstance(problem, Fault):
+                self._memory.made.drop(_key(attempt.external_port, request))
+            text = f"the device deleted the mapping to lengthen its lease, and did not make it again: {problem}"
+            raise MappingGone(text) from problem
+
     async def _add_and_verify(self, request: MappingRequest, attempt: Attempt) -> Granted:
-        self._begun[request] = attempt
+        self._begun.note(request, attempt)
         port = await self._add(request, attempt)
-        lifetime = await self._verify(request, replace(attempt, external_port=port))
-        self._memory.made[_key(port, request)] = request
-        self._begun.pop(request, None)
+        made = replace(attempt, external_port=port, any_port=False)
+        self._begun.note(request, made)
+        lifetime = await self._verify(request, made)
+        self._memory.made.note(_key(port, request), request)
         return Granted(Endpoint(None, port), lifetime)
 
     async def _add(self, request: MappingRequest, attempt: Attempt) -> int:
@@ -187,7 +222,7 @@ class MappingGrants:
                 raise
             return port
         except Fault:
-            self._begun.pop(request, None)
+            self._begun.drop(request)
             raise
 
     async def _find_made(self, request: MappingRequest, attempt: Attempt) -> int | None:
@@ -291,9 +326,10 @@ class MappingGrants:
                 return replace(request, external_port=listed.external_port)
         return request
 
-    def _check_still_ours(self, entry: Entry | None, attempt: Attempt, request: MappingRequest) -> None:
+    def _check_still_ours(self, entry: Entry | None, port: int, request: MappingRequest) -> None:
         if entry is not None and not self._mappings.leads_there(entry, request):
-            raise MappingGone(_who_has(attempt.external_port, request, entry))
+            self._memory.made.drop(_key(port, request))
+            raise MappingGone(_who_has(port, request, entry))
 
 
 def check_remote(request: MappingRequest) -> None:

@@ -52,10 +52,15 @@ async def find_device(gateway: Gateway, *, timeout: float, turn: anyio.Lock | No
             async with turn:
                 scope.deadline = anyio.current_time() + left
                 try:
+                    problem = _undescribed(candidate)
                     return await _look_at(candidate, gateway)
                 except PortMapperError as error:
                     problem = error
     raise problem or GatewayTimeout(f"no UPnP gateway answered the search at {gateway} within {timeout:.1f} s")
+
+
+def _undescribed(candidate: Candidate) -> GatewayTimeout:
+    return GatewayTimeout(f"the UPnP device at {candidate.address} did not describe itself in time", sent=1)
 
 
 async def _look_at(candidate: Candidate, gateway: Gateway) -> Device:
