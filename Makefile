@@ -28,6 +28,7 @@ fuzz: $(VENV)/.installed-dev
 soak: $(VENV)/.installed-dev router-packages torture
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py tests/router/test_stopped.py
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router -k short_leases
+	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_state.py -s
 
 torture: $(VENV)/.installed-dev
 	PORTMAPPER_SOAK=1 $(BIN)/python -m pytest tests/faults --timeout 3600

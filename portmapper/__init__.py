@@ -1,10 +1,12 @@
 """Open a port on the router by PCP, NAT-PMP or UPnP IGD, keep it open, and close it on the way out."""
 
 from portmapper.backend import Backend, BackendOptions
+from portmapper.clearing import ClearedMapping
 from portmapper.conn import Conn, Message, parse_message
 from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
+    InUseLocally,
     InvalidRequest,
     LocalError,
     MapperClosed,
@@ -45,6 +47,8 @@ from portmapper.model import (
     Restored,
 )
 from portmapper.opening import open_mapping
+from portmapper.state.folder import NotedMapping, noted_mappings
+from portmapper.state.journal import Note, NoteState
 
 __version__ = "0.1.0"
 
@@ -52,6 +56,7 @@ __all__ = [
     "Backend",
     "BackendOptions",
     "Changed",
+    "ClearedMapping",
     "Closed",
     "Conn",
     "Endpoint",
@@ -61,6 +66,7 @@ __all__ = [
     "Gateway",
     "GatewayTimeout",
     "GatewayUnreachable",
+    "InUseLocally",
     "InvalidRequest",
     "Lease",
     "ListedMapping",
@@ -76,6 +82,9 @@ __all__ = [
     "NoGateway",
     "NoMapping",
     "NoService",
+    "Note",
+    "NoteState",
+    "NotedMapping",
     "PortMapper",
     "PortMapperError",
     "PortUnavailable",
@@ -92,6 +101,7 @@ __all__ = [
     "UnsupportedVersion",
     "gateway_at",
     "gateways",
+    "noted_mappings",
     "open_mapping",
     "parse_message",
 ]

@@ -1,7 +1,7 @@
 """One gateway and how it is asked: the backends that it answers to, and what was learnt about it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -26,11 +26,12 @@ from portmapper.selection import Selection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What is used to ask any gateway: the backends in their order, a secret, and whether leases may be without end."""
+    """What is used to ask any gateway: see BackendOptions; `candidates` are the backends in their order."""
 
     candidates: Sequence[Candidate]
     key: bytes
     permanent: bool
+    left_ports: Callable[[MappingRequest], frozenset[int]]
 
 
 class Access:
@@ -64,6 +65,10 @@ class Access:
         if self._gateway is None:
             raise MapperClosed("the gateway is known once the mapper is entered")
         return self._gateway
+
+    def use_key(self, key: bytes) -> None:
+        """Derive nonces from another secret from now on; before anything was asked."""
+        self._means = replace(self._means, key=key)
 
     def settle(self) -> None:
         """Look the gateway up, if that has not been done. Raises NoGateway."""
@@ -143,6 +148,7 @@ class Access:
             patient=patient,
             memory=self._memory,
             permanent=self._means.permanent,
+            left_ports=self._means.left_ports,
         )
         return Selection(self._means.candidates, self.gateway, options)
 

@@ -31,6 +31,21 @@ class NoMapping(LocalError):
     """The mapping holds no lease now, so it has no external address."""
 
 
+class InUseLocally(LocalError):
+    """Another program of this host has the port on that gateway, and it was not to be shared.
+
+    ``program`` and ``pid`` are the one that was first, ``since`` when it asked, in seconds since 1970, and
+    ``external_port`` where it is reached, 0 while that is not known.
+    """
+
+    def __init__(self, message: str, *, program: str, pid: int, since: float, external_port: int) -> None:
+        super().__init__(message)
+        self.program = program
+        self.pid = pid
+        self.since = since
+        self.external_port = external_port
+
+
 class MapperClosed(LocalError, RuntimeError):
     """The mapper is not open: use it inside its ``async with`` block."""
 

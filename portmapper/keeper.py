@@ -1,9 +1,7 @@
 """What a mapper holds, from the first grant to the release: the owner of its mappings."""
 
-import logging
 import random
-from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 
@@ -12,26 +10,27 @@ from anyio.abc import TaskGroup
 
 from portmapper import limits
 from portmapper.backend import Backend, check_offered
-from portmapper.errors import GatewayTimeout, InvalidRequest, PortMapperError, RequestRefused
+from portmapper.errors import InvalidRequest, PortMapperError
 from portmapper.holding import Grant, Holding
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest, RemoteFilter
 from portmapper.net import clock
-from portmapper.net.tasks import shielded
 from portmapper.notifying import Callback, Notifier
+from portmapper.recording import Record
 from portmapper.refusals import Refusals
+from portmapper.releasing import Releaser
 from portmapper.renewal import Obtain, Renewer
 from portmapper.request import check_families
-
-_log = logging.getLogger(__name__)
 
 
 class Keeper:
     """Keeps mappings and takes them back."""
 
-    def __init__(self, obtain: Obtain, refusals: Refusals, *, interval: float) -> None:
+    def __init__(self, obtain: Obtain, refusals: Refusals, record: Record, *, interval: float) -> None:
         self._renewer = Renewer(obtain, refusals, random.random, interval=interval)
         self._refusals = refusals
+        self._record = record
+        self._releaser = Releaser(record, refusals)
         self._notifier = Notifier()
         self._mappings: dict[Holding, Mapping] = {}
         self._claims: list[MappingRequest] = []
@@ -109,6 +108,7 @@ class Keeper:
         holding = Holding(request, grant)
         self._renewer.hold(holding, grant.time)
         self._mappings[holding] = mapping = Mapping(self, holding)
+        self._record.hold(holding)
         return mapping
 
     @contextmanager
@@ -141,66 +141,22 @@ class Keeper:
     async def release(self, holding: Holding) -> None:
         """Give the lease back and forget it."""
         twins = self._forget(holding)
-        await self._give_back(holding, clock.now() + limits.RELEASE)
+        await self._releaser.release([holding])
         self._renewer.heal(twins)
 
     def detach(self, holding: Holding) -> None:
         """Forget it without giving the lease back."""
         self._forget(holding)
+        self._record.detached(holding)
         holding.detach(clock.now())
 
     async def release_all(self) -> None:
-        """Give everything back, side by side; of one backend, what has no end first."""
-        held: defaultdict[int, list[Holding]] = defaultdict(list)
-        for holding in tuple(self._mappings):
+        """Give everything back and forget it."""
+        held = tuple(self._mappings)
+        for holding in held:
             self._forget(holding)
-            held[id(holding.backend)].append(holding)
-        async with anyio.create_task_group() as hurry:
-            hurry.start_soon(_hurry, [holdings[0].backend for holdings in held.values()])
-            async with anyio.create_task_group() as releases:
-                for holdings in held.values():
-                    releases.start_soon(self._give_all_back, holdings, clock.now() + limits.RELEASE)
-            hurry.cancel_scope.cancel()
+        await self._releaser.release(held)
 
     def _forget(self, holding: Holding) -> tuple[Holding, ...]:
         self._mappings.pop(holding, None)
         return self._renewer.forget(holding)
-
-    async def _give_all_back(self, holdings: Iterable[Holding], deadline: float) -> None:
-        for permanent in (True, False):
-            async with anyio.create_task_group() as releases:
-                for holding in holdings:
-                    if holding.lease.permanent is permanent:
-                        releases.start_soon(self._give_back, holding, deadline)
-
-    async def _give_back(self, holding: Holding, deadline: float) -> None:
-        """Release a lease, and note when that could not be done in time."""
-        now = clock.now()
-        if holding.request.peer is not None and holding.may_stand(now):
-            holding.detach(now)  # RFC 6887 section 12.1: PEER cannot take back
-            return
-        problem: PortMapperError | None = None
-        if holding.may_stand(now):
-            problem = GatewayTimeout("the gateway did not answer in time", seconds=limits.RELEASE)
-            with shielded(deadline - clock.now()):
-                problem = await _unmap(holding)
-        holding.end(problem, clock.now())
-        if problem is not None:
-            _log.warning("%s was not released: %s", holding.request, problem)
-        if isinstance(problem, RequestRefused) and problem.general:
-            self._refusals.note(holding.backend.name, None, problem, clock.now())
-
-
-async def _hurry(backends: Iterable[Backend]) -> None:
-    await anyio.sleep(limits.HURRY)
-    for backend in backends:
-        backend.hurry()
-
-
-async def _unmap(holding: Holding) -> PortMapperError | None:
-    async with holding.turn:
-        try:
-            await holding.backend.unmap(holding.lease)
-        except PortMapperError as problem:
-            return problem
-    return None

@@ -111,6 +111,7 @@ class _Session:
             self._device.make,
             permanent=self._options.permanent,
             state_lost=self._options.state_lost,
+            left_ports=self._options.left_ports,
         )
 
     async def _sound_connection(self) -> IgdClient:

@@ -82,12 +82,14 @@ class MappingGrants:
         *,
         permanent: bool,
         state_lost: Callable[[], None],
+        left_ports: Callable[[MappingRequest], frozenset[int]],
     ) -> None:
         self._mappings = mappings
         self._memory = memory
         self._make = (*make, mappings.version)  # what version 1 needs may be wrong for version 2
         self._permanent = permanent
         self._state_lost = state_lost
+        self._left_ports = left_ports
         self._shows = False  # the device was seen to show a mapping that it has
         self._begun = Recent[MappingRequest, Attempt]()  # asked for, neither settled nor refused yet
 
@@ -97,7 +99,8 @@ class MappingGrants:
         self._begun.drop(request)
         habits = self._memory.habits.get(self._make, Habits())
         version = self._mappings.version
-        ladder = Ladder(request, habits, version=version, permanent=self._permanent, ports=_other_ports())
+        first = await self._at_the_old_port(request)
+        ladder = Ladder(first, habits, version=version, permanent=self._permanent, ports=_other_ports())
         while True:
             try:
                 granted = await self._try(request, ladder.attempt)
@@ -312,8 +315,22 @@ class MappingGrants:
 
     def _may_take_over(self, entry: Entry, attempt: Attempt, request: MappingRequest) -> bool:
         # With another text another program made it, and will remove it; but some devices change what we wrote.
-        ours = entry.description == attempt.description or _key(attempt.external_port, request) in self._memory.made
+        ours = (
+            entry.description == attempt.description
+            or _key(attempt.external_port, request) in self._memory.made
+            or not self._left_ports(request).isdisjoint({attempt.external_port, 0})
+        )
         return ours and self._mappings.leads_there(entry, request)
+
+    async def _at_the_old_port(self, request: MappingRequest) -> MappingRequest:
+        """Return `request` at the port where a program that died may have got it, without living to note where."""
+        if request.exact or 0 not in self._left_ports(request):
+            return request
+        with suppress(PortMapperError):
+            listed = await self._listed(request, description=request.description)
+            if listed is not None:
+                return replace(request, external_port=listed.external_port)
+        return request
 
     def _check_still_ours(self, entry: Entry | None, port: int, request: MappingRequest) -> None:
         if entry is not None and not self._mappings.leads_there(entry, request):
