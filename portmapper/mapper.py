@@ -27,7 +27,7 @@ from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
 from portmapper.net.tasks import end_tasks, shielded
 from portmapper.recording import Record
-from portmapper.request import check_families, parse_host, parse_remote
+from portmapper.request import check_families, check_interval, parse_host, parse_remote
 from portmapper.state.folder import default_folder
 from portmapper.state.key import new_key
 
@@ -64,8 +64,7 @@ class PortMapper:
     ) -> None:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
-        if check is not None and not check >= limits.CHECK_AGAIN:
-            raise InvalidRequest(f"check must be at least {limits.CHECK_AGAIN:g} seconds, or None")
+        check_interval(check)
         if key is not None and state:
             raise InvalidRequest("key and state exclude each other: the state has a key of its own")
         self._record = Record(_state_folder(state), lambda: self._access.gateway)

@@ -11,7 +11,7 @@ import anyio
 import click
 from anyio.abc import TaskGroup
 
-from portmapper import __version__
+from portmapper import __version__, limits
 from portmapper.cli.output import Complaints, Output, progress
 from portmapper.cli.ports import parse_port
 from portmapper.cli.settings import Settings, settings_of, with_settings
@@ -55,6 +55,9 @@ def app() -> None:
     "--no-permanent", is_flag=True, help="Rather nothing than a mapping without end, if the router has no other."
 )
 @click.option("--share", is_flag=True, help="Join a program of this host that has the port; the last one closes it.")
+@click.option(
+    "--check", type=float, metavar="SECONDS", help="How often to look whether they are still there: 60, or 0 for never."
+)
 @click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
 @with_settings
 def map_command(
@@ -65,6 +68,7 @@ def map_command(
     remote: tuple[str, ...],
     third_party: str | None,
     no_permanent: bool,
+    check: float | None,
     share: bool,
     once: bool,
     **options: Any,
@@ -82,7 +86,11 @@ def map_command(
     shared |= {} if lifetime is None else {"lifetime": lifetime}
     requests = [parse_port(text, **shared) for text in ports]
     settings = settings_of(
-        options, allow_third_party=host is not None, allow_permanent=not no_permanent, lifetime=lifetime
+        options,
+        allow_third_party=host is not None,
+        allow_permanent=not no_permanent,
+        lifetime=lifetime,
+        check=limits.CHECK if check is None else check,
     )
     return _run(partial(_map_once if once else _map_and_hold, requests, replace(settings, share=share)))
 

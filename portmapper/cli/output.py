@@ -135,8 +135,8 @@ class Output:
     def _write(self, facts: Json, lines: Iterable[str]) -> None:
         if self._as_json:
             self._print(json.dumps(facts))
-        else:
-            self._print("\n".join(lines))
+        elif text := "\n".join(lines):
+            self._print(text)
 
     def _print(self, text: str) -> None:
         try:
@@ -187,7 +187,7 @@ def event_lines(event: Event) -> list[str]:
         return [f"{what} is lost: {event.reason}; trying to get it back"]
     if isinstance(event, Closed):
         return [_closed_line(event, what, where)]
-    return [f"{what} is renewed at {where} for {lease.lifetime} s"]
+    return []  # a renewal is nothing to tell a person: with the looks in between there is one a minute
 
 
 def _closed_line(event: Closed, what: str, where: str) -> str:

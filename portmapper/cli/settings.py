@@ -11,12 +11,13 @@ import anyio
 import click
 from anyio.abc import TaskGroup, TaskStatus
 
-from portmapper import registry
+from portmapper import limits, registry
 from portmapper.cli.output import Output
 from portmapper.gateway.detect import gateway_at
 from portmapper.mapper import PortMapper
 from portmapper.model import Gateway
 from portmapper.state.folder import default_folder
+from portmapper.request import check_interval
 from portmapper.testing import SimulatedGateway
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,6 +35,7 @@ class Settings:
     allow_permanent: bool = True
     interface: str | None = None
     lifetime: int | None = None
+    check: float = limits.CHECK  # 0 is never
     state: Path | None = None
     share: bool = False
 
@@ -63,6 +65,7 @@ class Settings:
             state=state,
             allow_third_party=self.allow_third_party,
             allow_permanent=self.allow_permanent,
+            check=self.check or None,
         )
 
 
@@ -94,10 +97,12 @@ def settings_of(
     allow_third_party: bool = False,
     allow_permanent: bool = True,
     lifetime: int | None = None,
+    check: float = limits.CHECK,
 ) -> Settings:
     """Return the settings in the options of a command. Raises InvalidRequest, UnknownBackend, NoGateway."""
     backends = tuple(options["backends"]) or None
     registry.select(backends)
+    check_interval(check or None)
     gateway, interface = options["gateway"], options["interface"]
     return Settings(
         gateway=None if gateway is None else gateway_at(gateway, interface),
@@ -108,6 +113,7 @@ def settings_of(
         output=Output(as_json=options["as_json"]),
         allow_third_party=allow_third_party,
         allow_permanent=allow_permanent,
+        check=check,
         state=None if options["no_state"] else _state_folder(),
     )
 

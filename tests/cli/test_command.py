@@ -67,6 +67,7 @@ def event(process: subprocess.Popen[str]) -> dict[str, Any]:
         (["map", "8080", "--gateway", "0.0.0.0"], "0.0.0.0 cannot be the address of a gateway"),
         (["map", "8080", "--gateway", "\x1b[2J"], "gateway must be an IP address"),
         (["map", "8080", "--lifetime", "0"], "lifetime must be 1 to 4294967295, not 0"),
+        (["map", "8080", "--check", "4"], "check must be at least 5 seconds, or none at all"),
         (["map", "8080", "--lifetime", "long"], "'long' is not a valid integer"),
         pytest.param(
             ["map", "8080", "--exact"],
