@@ -16,8 +16,8 @@ from portmapper.cli.output import Output
 from portmapper.gateway.detect import gateway_at
 from portmapper.mapper import PortMapper
 from portmapper.model import Gateway
-from portmapper.state.folder import default_folder
 from portmapper.request import check_interval
+from portmapper.state.folder import default_folder
 from portmapper.testing import SimulatedGateway
 
 F = TypeVar("F", bound=Callable[..., Any])
