@@ -22,9 +22,13 @@ RECEIVE_BUFFER = 2049  # one more than the largest we accept, so that a longer d
 
 # --- Retransmission ---------------------------------------------------------------------------------------------------
 # RFC 6886 3.1 starts at 250 ms, RFC 6887 8.1.1 at 3 s and goes on for ever. While a person is waiting we start like
-# NAT-PMP, then keep a steady 2 s, and the caller decides how long the whole may take. In the background the RFCs rule.
-FAST_WAITS = (0.25, 0.25, 0.5, 1.0, 2.0, 2.0, 2.0)
+# NAT-PMP and keep that pace for 4 s: where half of all packets are lost each way, one of four requests is answered, and
+# of 24 one in 999 cases none. In the background the RFCs rule.
+FAST_WAITS = (0.25,) * 16 + (0.5,) * 8
+PROBE_WAITS = (0.1,) * 22  # the same while nothing is known to be there and DISCOVERY has to do: one in 560 cases
 NATPMP_WAITS = tuple(0.25 * 2**n for n in range(9))  # RFC 6886 3.1: nine requests, 127.75 s in all
+SHORT_LEASE = 120  # such a lease is renewed by NAT-PMP at the pace of somebody who waits
+ADDRESS_TRUST = 2.0  # NAT-PMP tells the external address apart from the mapping: not asked for each of several at once
 PCP_FIRST, PCP_LONGEST = 3.0, 1024.0  # RFC 6887 8.1.1: IRT and MRT
 PCP_COUNT, PCP_DURATION = 0, 0.0  # RFC 6887 8.1.1: MRC and MRD, 0 is without end
 PCP_SPREAD = 0.1  # RFC 6887 8.1.1: RAND is uniform in -0.1..0.1
@@ -44,7 +48,17 @@ BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway s
 # One absolute deadline, connect to last byte (miniupnpc hung for 45 s on a drip feed). A device that stops answering
 # anywhere in a mapping costs this, FOUND_AGAIN and UNDO: 5 s in all.
 HTTP_EXCHANGE = 3.5
-HTTP_CONNECT = 2.0
+# The system sends a lost SYN again after a second. Until there is a connection, others are tried beside the first one,
+# each for a quarter of a second: four sockets at most, and nothing is sent on any but the one that is taken.
+CONNECT_AGAIN = (0.1,) * 10 + (0.25,) * 10
+CONNECT_TRY = 0.25
+# A question without an answer is asked again on other connections: once it is known how fast a device is, after twice
+# that time, for it may do one thing after the other. A request that changes something is looked for before it is sent
+# again: a device that writes to its flash memory may take seconds.
+ASK_AGAIN = 0.5
+ASK_TIMES = 6
+ASK_UNKNOWN = 0.5  # how fast a device is taken to be before it has answered once
+ADD_AGAIN = (1.0, 1.0)
 FOUND_AGAIN = 0.5  # to see whether a request whose answer was lost was carried out
 HTTP_OVERHEAD = (
     64 * 1024
@@ -55,12 +69,13 @@ URL_LENGTH = 1024
 XML_DEPTH = 64  # deep nesting costs gigabytes in a tree (CVE-2015-6031, CVE-2021-28302 for the family)
 XML_ELEMENTS = 4096
 SERVICES = 8  # port mapping services looked at in one description: each may cost us two questions
+DESCRIBED = 1.8  # more than DISCOVERY, once anything has answered the search: its description comes by TCP
 DESCRIPTION_FETCHES = 4  # LOCATIONs tried in one search: many forged ones must not make us hammer a victim
 ANSWERS_PER_HOST = 4  # of a host that is not the gateway
 OTHER_DEVICES = 1.25  # a device that is not the default gateway has to wait so long: MX, and a quarter for the way
 SEARCH_ANSWERS = 32  # answers looked at in one search (CVE-2024-52917: one allocation per answer until out of memory)
 SOAP_GAP = 0.2  # some devices drop a request that follows the one before at once
-STATUS = 2.0  # a device that does not answer a simple question in this time is given up
+STATUS = 2.0  # for a device with several connections to say how they are
 CHOICE = 60.0  # for how long the connection that was chosen is taken again: it may go down
 READ_BACK_SLACK = 5  # a lease that was just granted may have lost so much of its time when it is read back
 LISTING = 10.0  # one list of all mappings
@@ -88,7 +103,7 @@ PROBE_LIFETIME = 120  # the mapping that tells PCP's external address (RFC 6887 
 WAKE = 30.0  # look at the clock at least this often: the loop's own clock stops while the machine sleeps
 RETRY_FIRST, RETRY_LAST = 30.0, 900.0  # back-off after a lost mapping, doubling
 RETRY_JITTER = 0.25
-RECOVERY_WAIT = 5.0  # RFC 6886 section 3.7, RFC 6887 section 14.1.3: all hosts wait, uniformly in 0..5 s
+RECOVERY_WAIT = 1.0  # RFC 6886 section 3.7, RFC 6887 section 14.1.3 have 5: see ARCHITECTURE.md
 RECOVERY_GAP = 10.0  # at most one round of recovery in this time, whatever a forger sends
 RECOVERY_PACE = 0.02  # between two mappings of a round: miniupnpd needs 4 ms for a new TCP mapping
 HEARD_AT_ONCE, UNHEARD_GAP = 64, 0.05  # a flood that means nothing to us may cost 1280 looks a second: a few per cent

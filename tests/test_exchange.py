@@ -109,10 +109,18 @@ def test_a_match_that_is_falsy_is_returned_as_it_is() -> None:
 
 @pytest.mark.conforms("NP-20")
 def test_send_times_of_the_fast_waits() -> None:
-    """NAT-PMP's first wait of 250 ms, and a steady 2 s in the end."""
+    """NAT-PMP's first wait of 250 ms, kept for 4 s, and half a second in the end."""
     times, end = send_times(exchange(*limits.FAST_WAITS), 1000.0)
-    assert [time - 1000.0 for time in times] == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0]
-    assert end == 1008.0
+    assert [time - 1000.0 for time in times[:4]] == [0.0, 0.25, 0.5, 0.75]
+    assert [time - 1000.0 for time in times[-4:]] == [6.0, 6.5, 7.0, 7.5]
+    assert (len(times), end) == (24, 1008.0)
+
+
+def test_a_gateway_is_looked_for_so_often_that_heavy_loss_does_not_hide_it() -> None:
+    """With half of all packets lost each way an exchange comes through once in four times, so all fail in 0.2 %."""
+    times, end = send_times(exchange(*limits.PROBE_WAITS), 0.0)
+    assert 0.75 ** len(times) < 0.002
+    assert end == pytest.approx(limits.DISCOVERY)
 
 
 @pytest.mark.conforms("NP-27")
@@ -131,8 +139,8 @@ def test_a_delete_is_sent_three_times() -> None:
         (0.1, [0.1]),
         (0.25, [0.25]),
         (0.3, [0.25, pytest.approx(0.05)]),
-        (1.0, [0.25, 0.25, 0.5]),
-        (2.5, [0.25, 0.25, 0.5, 1.0, 0.5]),
+        (1.0, [0.25] * 4),
+        (4.6, [0.25] * 16 + [0.5, pytest.approx(0.1)]),
         (8.0, list(limits.FAST_WAITS)),
         (99.0, list(limits.FAST_WAITS)),
     ],

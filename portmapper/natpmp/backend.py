@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from math import inf
 from typing import ClassVar, Self
 
 import anyio
@@ -36,6 +37,7 @@ class NatPmpBackend(Backend):
         self._state_lost = options.state_lost
         self._memory: _Memory = options.memory.setdefault(self.name, _Memory())
         self._address: IPAddress | None = None
+        self._address_asked = -inf
         self._client = self._client_with(limits.NATPMP_WAITS if options.patient else limits.FAST_WAITS)
 
     @classmethod
@@ -44,14 +46,15 @@ class NatPmpBackend(Backend):
         if not isinstance(gateway.address, IPv4Address):
             raise GatewayUnreachable("NAT-PMP is for IPv4 gateways only")
         backend = cls(gateway, options)
-        backend._address = await backend._client.address(timeout=options.timeout)
+        prober = backend._client if options.patient else backend._client_with(limits.PROBE_WAITS)
+        backend._learn(await prober.address(timeout=options.timeout))
         return backend
 
     async def check(self) -> None:
         """Ask for the external address: a new one is as good as a loss, for the leases tell the old one."""
         client = self._client_with(limits.FAST_WAITS)
-        old, self._address = self._address, await client.address(timeout=limits.DISCOVERY)
-        if old != self._address:
+        old = self._address
+        if old != self._learn(await client.address(timeout=limits.DISCOVERY)):
             self._state_lost()
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
@@ -59,10 +62,10 @@ class NatPmpBackend(Backend):
         # MikroTik refuses a suggested port of 0; the internal port is as good a wish as any.
         suggested = renew.external.port if renew else request.external_port or request.internal_port
         asked = _map_request(request, suggested, request.lifetime)
-        granted = await self._client.map(asked, renewal=renew is not None)
+        granted = await self._client_for(renew).map(asked)
         if not granted.external_port or not granted.lifetime:
             raise ProtocolError("the gateway granted external port 0 or a lifetime of 0")
-        external = Endpoint(await address_or_last(self, renew), granted.external_port)
+        external = Endpoint(await self._address_for(renew), granted.external_port)
         return lease_for(self, request, self._gateway, external, lifetime=granted.lifetime)
 
     async def unmap(self, lease: Lease) -> None:
@@ -75,14 +78,29 @@ class NatPmpBackend(Backend):
 
     async def external_address(self) -> IPAddress | None:
         """Ask for the external address."""
-        address = await self._client.address()
-        return None if address == IPv4Address(0) else address
+        return self._learn(await self._client.address())
 
     async def unmap_all(self, protocol: Protocol) -> None:
         """Delete all mappings of TCP or of UDP: port 0 and lifetime 0 (section 3.4). Other programs' too."""
         if protocol not in {Protocol.TCP, Protocol.UDP}:
             raise UnsupportedRequest(f"NAT-PMP maps tcp and udp, not {protocol}")
         await self._client.map(wire.MapRequest(protocol=protocol, internal_port=0, external_port=0, lifetime=0))
+
+    def _client_for(self, renew: Lease | None) -> NatPmpClient:
+        if renew is None:
+            return self._client
+        # By the waits of RFC 6886 3.1 there would be four requests in the second half of a lease of 10 s.
+        return self._client_with(limits.NATPMP_WAITS if renew.lifetime > limits.SHORT_LEASE else limits.FAST_WAITS)
+
+    async def _address_for(self, renew: Lease | None) -> IPAddress | None:
+        if clock.now() - self._address_asked < limits.ADDRESS_TRUST:
+            return self._address
+        return await address_or_last(self, renew)
+
+    def _learn(self, address: IPv4Address) -> IPAddress | None:
+        self._address_asked = clock.now()
+        self._address = None if address == IPv4Address(0) else address
+        return self._address
 
     def _client_with(self, waits: Sequence[float]) -> NatPmpClient:
         return NatPmpClient(self._gateway, self._observe_epoch, waits, self._memory.turn)

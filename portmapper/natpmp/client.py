@@ -54,14 +54,13 @@ class NatPmpClient:
         """
         return (await self._ask(wire.AddressRequest(), _match_address, self._waits, timeout=timeout)).address
 
-    async def map(self, request: wire.MapRequest, *, renewal: bool = False) -> wire.MapResponse:
+    async def map(self, request: wire.MapRequest) -> wire.MapResponse:
         """Make, renew or delete a mapping. Raises as `address`."""
 
         def match(response: wire.Response) -> wire.MapResponse | None:
             return _match_map(request, response)
 
-        waits = limits.NATPMP_WAITS if renewal else self._waits
-        return await self._ask(request, match, waits if request.lifetime else limits.RELEASE_WAITS)
+        return await self._ask(request, match, self._waits if request.lifetime else limits.RELEASE_WAITS)
 
     async def _ask(
         self,

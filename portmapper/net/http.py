@@ -4,7 +4,8 @@ httpcore, and not httpx above it: a client's redirects, cookies and environment 
 and a body can be cut off cleanly only where it is read from the network.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from portmapper import limits
 from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperError, ProtocolError
 from portmapper.model import IPAddress
 from portmapper.net import stream
+from portmapper.net.tasks import first_of
 from portmapper.text import safe_text
 
 _MISSPELT, _SPELT = b"HTTP1.", b"HTTP/1."  # in the status line of some devices
@@ -43,26 +45,52 @@ class Route:
 
 async def get(url: str, route: Route, *, limit: int) -> HttpReply:
     """Fetch `url`. Raises GatewayUnreachable, GatewayTimeout or ProtocolError (also for a body over `limit` bytes)."""
-    return await _exchange(httpcore.Request("GET", url, headers=_headers(url, {})), route, limit)
+
+    def make_request() -> httpcore.Request:
+        return httpcore.Request("GET", url, headers=_headers(url, {}))
+
+    return await _exchange(make_request, route, limit, repeated(limits.ASK_AGAIN))
 
 
 async def post(
-    url: str, route: Route, headers: Mapping[str, str], body: bytes, *, limit: int, method: str = "POST"
+    url: str,
+    route: Route,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    limit: int,
+    method: str = "POST",
+    again: Iterable[float] = (),
 ) -> HttpReply:
-    """Post `body` to `url`. Raises as `get`."""
+    """Post `body` to `url`, and again after each of `again` seconds without an answer. Raises as `get`."""
     everything = _headers(url, {**headers, "Content-Length": str(len(body))})
-    return await _exchange(httpcore.Request(method, url, headers=everything, content=_Body(body)), route, limit)
+
+    def make_request() -> httpcore.Request:
+        return httpcore.Request(method, url, headers=everything, content=_Body(body))
+
+    return await _exchange(make_request, route, limit, again)
+
+
+def repeated(pause: float) -> Iterable[float]:
+    """Return the pauses after which a question is asked again."""
+    return (pause,) * (limits.ASK_TIMES - 1)
 
 
 def _headers(url: str, headers: Mapping[str, str]) -> list[tuple[str, str]]:
     return list({"Host": urlsplit(url).netloc, **_HEADERS, **headers}.items())
 
 
-async def _exchange(request: httpcore.Request, route: Route, limit: int) -> HttpReply:
-    url = bytes(request.url).decode("ascii")
+async def _exchange(
+    make_request: Callable[[], httpcore.Request], route: Route, limit: int, again: Iterable[float]
+) -> HttpReply:
+    url = bytes(make_request().url).decode("ascii")
+
+    async def attempt(_: int) -> HttpReply:
+        return await _ask(make_request(), _Network(route, url, limit), url, limit)
+
     try:
         with anyio.fail_after(limits.HTTP_EXCHANGE):
-            return await _ask(request, _Network(route, url, limit), url, limit)
+            return await first_of(attempt, again)
     except TimeoutError as error:
         seconds = limits.HTTP_EXCHANGE
         raise GatewayTimeout(
@@ -73,7 +101,6 @@ async def _exchange(request: httpcore.Request, route: Route, limit: int) -> Http
 
 
 async def _ask(request: httpcore.Request, network: "_Network", url: str, limit: int) -> HttpReply:
-    request.extensions = {"timeout": {"connect": limits.HTTP_CONNECT}}
     async with httpcore.AsyncConnectionPool(network_backend=network) as pool:
         response = await pool.handle_async_request(request)
         body = bytearray()  # what `aread` collects is a list: 34 bytes for each chunk of one byte
@@ -119,15 +146,11 @@ class _Network(httpcore.AsyncNetworkBackend):
         self,
         host: str,  # noqa: ARG002 - never where the URL says, if that should be elsewhere
         port: int,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ARG002 - one deadline for all
         local_address: str | None = None,  # noqa: ARG002 - the route has it
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - none are set
     ) -> httpcore.AsyncNetworkStream:
-        try:
-            with anyio.fail_after(timeout):
-                inner = await stream.connect(self._route.address, port, source=self._route.source)
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout(str(error)) from error
+        inner = await stream.connect(self._route.address, port, source=self._route.source)
         return _CappedStream(inner, self._budget, self._too_long)
 
 
@@ -137,8 +160,10 @@ class _CappedStream(httpcore.AsyncNetworkStream):
         self._budget = budget
         self._too_long = too_long
         self._begun = False
+        self._unsent = bytearray()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - one deadline for all
+        await self._flush()
         data = await self._receive(max_bytes)
         if not self._begun:
             while data and _MISSPELT.startswith(data) and (more := await self._receive(max_bytes)):
@@ -162,10 +187,14 @@ class _CappedStream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - one deadline for all
-        try:
-            await self._inner.send(buffer)
-        except anyio.BrokenResourceError as error:
-            raise httpcore.WriteError(str(error)) from error
+        self._unsent += buffer
+
+    async def _flush(self) -> None:
+        # Head and body in one packet: half as likely to be lost, and some devices do not wait for a second one.
+        data, self._unsent = bytes(self._unsent), bytearray()
+        with suppress(anyio.BrokenResourceError):  # it may have answered before it had everything
+            if data:
+                await self._inner.send(data)
 
     async def aclose(self) -> None:
         await anyio.aclose_forcefully(self._inner)
@@ -174,13 +203,11 @@ class _CappedStream(httpcore.AsyncNetworkStream):
         return None
 
 
-_ERRORS = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
+_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 
 
 def _translated(url: str, error: Exception) -> PortMapperError:
     shown = safe_text(url)
-    if isinstance(error, httpcore.TimeoutException):
-        return GatewayTimeout(f"{shown} did not answer", sent=1, seconds=limits.HTTP_CONNECT)
     if isinstance(error, httpcore.ConnectError):
         return GatewayUnreachable(f"cannot connect to {shown}: {safe_text(str(error))}")
     if isinstance(error, httpcore.NetworkError):

@@ -5,26 +5,33 @@ number tells a refused port from a silent one.
 """
 
 import errno
+import math
 import os
 import socket
 
 import anyio
 from anyio.abc import SocketStream
 
+from portmapper import limits
 from portmapper.model import IPAddress
 from portmapper.net.datagram import family_of, socket_address, translated
+from portmapper.net.tasks import first_of
 
 
 async def connect(address: IPAddress, port: int, *, source: IPAddress | None = None) -> SocketStream:
-    """Return a connection. Raises GatewayUnreachable, with the system's number; how long to wait is the caller's."""
-    peer = f"{address} port {port}"
-    with translated(peer):
-        sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+    """Return a connection. Raises GatewayUnreachable, with the system's number; how long to wait is the caller's.
+
+    While the first attempt waits, others are made beside it: the system would repeat a lost packet after a second.
+    """
+
+    async def attempt(number: int) -> socket.socket | None:
+        with anyio.move_on_after(limits.CONNECT_TRY if number else math.inf):
+            return await _connected(address, port, source)
+        return None
+
+    with translated(f"{address} port {port}"):
+        sock = await first_of(attempt, limits.CONNECT_AGAIN, socket.socket.close)
         try:
-            sock.setblocking(False)
-            if source is not None:
-                sock.bind(socket_address(source, 0))
-            await _connected(sock, address, port)
             return await _stream_of(sock)
         except BaseException:
             sock.close()
@@ -38,7 +45,20 @@ async def _stream_of(sock: socket.socket) -> SocketStream:
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN)) from error
 
 
-async def _connected(sock: socket.socket, address: IPAddress, port: int) -> None:
+async def _connected(address: IPAddress, port: int, source: IPAddress | None) -> socket.socket:
+    sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if source is not None:
+            sock.bind(socket_address(source, 0))
+        await _finish(sock, address, port)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _finish(sock: socket.socket, address: IPAddress, port: int) -> None:
     try:
         sock.connect(socket_address(address, port))
     except BlockingIOError:

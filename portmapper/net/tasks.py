@@ -1,6 +1,6 @@
 """Structured concurrency that anyio leaves to its users."""
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -22,6 +22,10 @@ def shielded(seconds: float) -> Generator[anyio.CancelScope]:
             yield scope
     finally:
         _bounded.reset(token)
+
+
+def _keep(_: object) -> None:
+    pass
 
 
 async def end_tasks(tasks: TaskGroup) -> None:
@@ -65,3 +69,39 @@ async def finish_begun(call: Callable[[], Awaitable[T]], *, grace: float) -> T:
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+async def first_of(
+    attempt: Callable[[int], Awaitable[T | None]], pauses: Iterable[float], discard: Callable[[T], None] = _keep
+) -> T:
+    """Return what the first attempt to end returns, or raise what it raises; the others are cancelled.
+
+    Attempt 0 begins at once, the next after each of `pauses` while none has ended. One that returns None has given up
+    and does not count; the last one must not. What more than one return at once is given to `discard`.
+    """
+    results: list[T] = []
+    failures: list[Exception] = []
+
+    async def run(number: int) -> None:
+        try:
+            result = await attempt(number)
+        except Exception as error:  # noqa: BLE001 - raised again below, outside the group that would wrap it
+            failures.append(error)
+        else:
+            if result is None:
+                return
+            results.append(result)
+        tasks.cancel_scope.cancel()
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, 0)
+            for number, pause in enumerate(pauses, 1):
+                await anyio.sleep(pause)
+                tasks.start_soon(run, number)
+        if not results:
+            raise failures[0]
+        return results.pop(0)
+    finally:
+        for result in results:
+            discard(result)

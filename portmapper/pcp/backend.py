@@ -14,7 +14,7 @@ from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, Mappi
 from portmapper.net import clock
 from portmapper.net.datagram import unused_udp_port
 from portmapper.pcp import wire
-from portmapper.pcp.client import PcpClient, answers, fast_waits, rfc_waits
+from portmapper.pcp.client import PcpClient, Waits, answers, fast_waits, probe_waits, rfc_waits
 from portmapper.pcp.epoch import EpochWatch
 from portmapper.pcp.request import (
     check_filters,
@@ -42,18 +42,19 @@ class PcpBackend(Backend):
         self._key = options.key
         self._state_lost = options.state_lost
         self._epoch: EpochWatch = options.memory.setdefault(self.name, EpochWatch())  # per server (section 8.5)
-        self._client = PcpClient(gateway, self._observe_epoch, rfc_waits if options.patient else fast_waits)
+        self._client = self._client_with(rfc_waits if options.patient else fast_waits)
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
         """Ask for the epoch, which changes nothing. Any answer in version 2 will do."""
         backend = cls(gateway, options)
-        await backend._client.announce(timeout=options.timeout)
+        prober = backend._client if options.patient else backend._client_with(probe_waits)
+        await prober.announce(timeout=options.timeout)
         return backend
 
     async def check(self) -> None:
         """Ask for the epoch."""
-        await PcpClient(self._gateway, self._observe_epoch, fast_waits).announce(timeout=limits.DISCOVERY)
+        await self._client_with(fast_waits).announce(timeout=limits.DISCOVERY)
 
     async def verify(self, lease: Lease) -> Lease | None:
         """Leave IPv4 mappings to be extended. IPv6 pinholes only have their epoch asked for.
@@ -142,6 +143,9 @@ class PcpBackend(Backend):
         granted = await self._client.map(asked, renewal=renew is not None)
         check_filters(request, granted)
         return granted
+
+    def _client_with(self, waits: Waits) -> PcpClient:
+        return PcpClient(self._gateway, self._observe_epoch, waits)
 
     def _observe_epoch(self, epoch: int) -> None:
         if self._epoch.observe(epoch, clock.now()):

@@ -25,6 +25,11 @@ def rfc_waits() -> Iterable[float]:
     return retransmission_waits(random.random)
 
 
+def probe_waits() -> Iterable[float]:
+    """Return the waits for when nothing is known to be there."""
+    return limits.PROBE_WAITS
+
+
 def fast_waits() -> Iterable[float]:
     """Return the waits for when a person is waiting."""
     return limits.FAST_WAITS

@@ -148,5 +148,6 @@ class _Session:
         if not same:
             raise ProtocolError("the device does not offer the same service any more")
         _log.info("the device at %s is at %s now", self._gateway, same[0].control_url)
+        self._memory.miss_all()
         self._options.state_lost()
         return same[0], device.route

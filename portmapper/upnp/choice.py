@@ -59,7 +59,7 @@ async def check_nat(client: IgdClient) -> None:
 
     A device that does not say gets the benefit of the doubt; one that says nothing at all raises GatewayTimeout.
     """
-    enabled = await _answer(client, "GetNATRSIPStatus", "newnatenabled")
+    enabled = await _answer(client, "GetNATRSIPStatus", "newnatenabled", within=limits.HTTP_EXCHANGE)
     if enabled is not None and not _is_true(enabled):
         text = "the device is no NAT: address translation is switched off there"
         raise RequestRefused(text, code=0, name="NAT_DISABLED", lasting=True)
@@ -74,9 +74,9 @@ def _check_kind(kind: str | None) -> None:
         raise RequestRefused(text, code=0, name="NOT_ROUTED", lasting=True)
 
 
-async def _answer(client: IgdClient, action: str, argument: str) -> str | None:
+async def _answer(client: IgdClient, action: str, argument: str, *, within: float = limits.STATUS) -> str | None:
     try:
-        return (await client.ask(action, within=limits.STATUS)).get(argument)
+        return (await client.ask(action, within=within)).get(argument)
     except GatewayTimeout:
         raise
     except PortMapperError:

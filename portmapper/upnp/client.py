@@ -3,13 +3,14 @@
 import errno
 from collections.abc import Awaitable, Callable
 from functools import partial
+from math import inf
 from typing import TypeAlias
 
 import anyio
 
 from portmapper import limits
 from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperError
-from portmapper.net import http
+from portmapper.net import clock, http
 from portmapper.net.tasks import finish_begun
 from portmapper.upnp.description import Service
 from portmapper.upnp.soap import Action, decode_result, encode_action, encode_mpost
@@ -42,12 +43,19 @@ class IgdClient:
         *,
         turn: anyio.CapacityLimiter | None = None,
         find_again: FindAgain = _nowhere,
+        grace: float = limits.GRACE,
     ) -> None:
         self.service = service
         self._route = route
         self._turn = turn or anyio.CapacityLimiter(1)
         self._find_again = find_again
+        self._grace = grace
         self._extended = False  # the device wants M-POST
+        self._fastest: float | None = None  # seconds of its fastest answer
+
+    def beside(self) -> "IgdClient":
+        """Return a client that does not wait for a request that has the turn, and whose own may be cut off."""
+        return IgdClient(self.service, self._route, grace=0.0)
 
     async def call(self, name: str, **arguments: str | int) -> dict[str, str]:
         """Return the OUT arguments by lower-case name.
@@ -74,7 +82,7 @@ class IgdClient:
 
     async def _in_turn(self, name: str, exchange: Callable[[], Awaitable[dict[str, str]]]) -> dict[str, str]:
         async with self._turn:
-            return await (exchange() if name.startswith(_HARMLESS) else finish_begun(exchange, grace=limits.GRACE))
+            return await (exchange() if _is_question(name) else finish_begun(exchange, grace=self._grace))
 
     async def _exchange(self, name: str, values: dict[str, str]) -> dict[str, str]:
         try:
@@ -106,4 +114,16 @@ class IgdClient:
         headers, body = encode_mpost(action) if extended else encode_action(action)
         method = "M-POST" if extended else "POST"
         url = self.service.control_url
-        return await http.post(url, self._route, headers, body, limit=limits.SOAP_BODY, method=method)
+        again = (
+            http.repeated(max(limits.ASK_AGAIN, 2 * (self._fastest or limits.ASK_UNKNOWN)))
+            if _is_question(action.name)
+            else ()
+        )
+        begin = clock.now()
+        reply = await http.post(url, self._route, headers, body, limit=limits.SOAP_BODY, method=method, again=again)
+        self._fastest = min(self._fastest or inf, clock.now() - begin)
+        return reply
+
+
+def _is_question(name: str) -> bool:
+    return name.startswith(_HARMLESS)

@@ -12,7 +12,7 @@ import anyio
 from portmapper import limits
 from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolError, UnsupportedRequest
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest, Protocol
-from portmapper.net.tasks import finish_begun
+from portmapper.net.tasks import finish_begun, first_of
 from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
 from portmapper.upnp.description import Service
@@ -40,6 +40,9 @@ class Memory:
     made: Recent[_Key, MappingRequest] = field(default_factory=Recent[_Key, MappingRequest])
     """What was made there, by external port, protocol and remote host, and not taken back."""
 
+    missed: Recent[_Key, None] = field(default_factory=Recent[_Key, None])
+    """What of that was told to be lost and is not made again yet: one restart is told once, whatever is missing."""
+
     _chosen: tuple[Sequence[Service], Service, float] | None = None
 
     def hurry(self) -> None:
@@ -55,6 +58,11 @@ class Memory:
         if self._chosen is None or self._chosen[0] != services or self._chosen[2] < now:
             return None
         return self._chosen[1]
+
+    def miss_all(self) -> None:
+        """Note that the device has lost everything."""
+        for key, _ in self.made:
+            self.missed.note(key, None)
 
     def learn(self, make: _Make, habits: Habits) -> None:
         """Remember what a make of device needs."""
@@ -90,6 +98,7 @@ class MappingGrants:
         self._permanent = permanent
         self._state_lost = state_lost
         self._left_ports = left_ports
+        self._addresses: list[IPAddress | None] = []  # the external address that was told last, once it was
         self._shows = False  # the device was seen to show a mapping that it has
         self._begun = Recent[MappingRequest, Attempt]()  # asked for, neither settled nor refused yet
 
@@ -119,7 +128,7 @@ class MappingGrants:
         known, entry = await self._look_up(attempt.external_port, request)
         self._check_still_ours(entry, attempt.external_port, request)
         if known and entry is None and self._shows:
-            self._state_lost()  # it had this one: perhaps it lost the others too
+            self._tell_lost(_key(attempt.external_port, request))
         granted = await self._add_and_verify(request, attempt)
         if was_lengthened(granted.lifetime, lease):
             return granted
@@ -128,7 +137,9 @@ class MappingGrants:
 
     async def unmap(self, lease: Lease) -> None:
         """Delete a mapping unless it is gone or belongs to somebody else by now."""
-        self._memory.made.drop(_key(lease.external.port, lease.request))
+        key = _key(lease.external.port, lease.request)
+        self._memory.made.drop(key)
+        self._memory.missed.drop(key)
         async with self._memory.removal:  # of many, one is gone before the next is looked up
             known, entry = await self._look_up(lease.external.port, lease.request)
             if entry is not None and not self._mappings.leads_there(entry, lease.request):
@@ -160,16 +171,17 @@ class MappingGrants:
             await self._mappings.delete(port, request)
 
     async def check(self) -> None:
-        """Look whether the device still has what it gave; it has lost its state when one is missing."""
-        made = tuple(self._memory.made)[-limits.CHECKED_LEASES :]
-        if not made:
-            await self.external_address()  # to see whether it answers
-        for key, request in made:
+        """Look whether the device still has what it gave; it has lost its state when one is missing.
+
+        Another external address is as good as a loss, for the leases tell the old one.
+        """
+        await self._check_address()
+        for key, request in tuple(self._memory.made)[-limits.CHECKED_LEASES :]:
             known, entry = await self._look_up(key[0], request)
             gone = entry is None or not self._mappings.leads_there(entry, request)
             if known and gone and self._shows:
-                self._memory.made.drop(key)  # said once
-                self._state_lost()
+                self._tell_lost(key)
+                self._memory.made.drop(key)  # looked for once
                 return
 
     async def shows(self, lease: Lease) -> bool:
@@ -180,8 +192,8 @@ class MappingGrants:
             return False
         self._check_still_ours(entry, port, request)
         if entry is None:
+            self._tell_lost(_key(port, request))
             self._memory.made.drop(_key(port, request))
-            self._state_lost()  # it had this one: perhaps it lost the others too
             raise MappingGone(f"the gateway has nothing at external port {port}/{request.protocol} any more")
         return entry.enabled
 
@@ -191,7 +203,15 @@ class MappingGrants:
 
     async def external_address(self) -> IPAddress | None:
         """Return the external address, None when the device has none now."""
-        return await self._mappings.external_address()
+        self._addresses = [await self._mappings.external_address()]
+        return self._addresses[0]
+
+    async def _check_address(self) -> None:
+        old = self._addresses
+        with suppress(Fault, ProtocolError):  # it does not tell
+            new = [await self.external_address()]
+            if old and old != new:
+                self._state_lost()
 
     async def _try(self, request: MappingRequest, attempt: Attempt) -> Granted:
         if not attempt.any_port:
@@ -217,11 +237,15 @@ class MappingGrants:
         self._begun.note(request, made)
         lifetime = await self._verify(request, made)
         self._memory.made.note(_key(port, request), request)
+        self._memory.missed.drop(_key(port, request))
         return Granted(Endpoint(None, port), lifetime)
 
     async def _add(self, request: MappingRequest, attempt: Attempt) -> int:
+        async def add_or_look(number: int) -> int | None:
+            return await (self._look_beside(request, attempt) if number else self._mappings.add(request, attempt))
+
         try:
-            return await self._mappings.add(request, attempt)
+            return await first_of(add_or_look, () if attempt.any_port else limits.ADD_AGAIN)
         except UNKNOWN_OUTCOME:
             port = await self._find_made(request, attempt)
             if port is None:
@@ -230,6 +254,17 @@ class MappingGrants:
         except Fault:
             self._begun.drop(request)
             raise
+
+    async def _look_beside(self, request: MappingRequest, attempt: Attempt) -> int | None:
+        """Return the port of a mapping whose answer is late, if it shows; ask for it again if nothing is there."""
+        beside = self._mappings.beside()
+        with suppress(PortMapperError):
+            entry = await beside.look_up(attempt.external_port, request)
+            if entry is None:
+                return await beside.add(request, attempt)
+            if self._may_take_over(entry, attempt, request):
+                return attempt.external_port
+        return None
 
     async def _find_made(self, request: MappingRequest, attempt: Attempt) -> int | None:
         """Return the port of a mapping whose answer was lost, if it was made."""
@@ -312,6 +347,12 @@ class MappingGrants:
         if entry is not None and entry.client is None:
             return False, None  # a host name could be anybody's, ours too
         return True, entry
+
+    def _tell_lost(self, key: _Key) -> None:
+        """Say that `key` is missing: perhaps the device lost the others too. One restart is told once."""
+        if key not in self._memory.missed:
+            self._memory.miss_all()
+            self._state_lost()
 
     def _may_take_over(self, entry: Entry, attempt: Attempt, request: MappingRequest) -> bool:
         # With another text another program made it, and will remove it; but some devices change what we wrote.

@@ -32,6 +32,10 @@ class PortMappings:
         self._source = source
         self._device = device
 
+    def beside(self) -> "PortMappings":
+        """Return the same actions for while a request has no answer yet."""
+        return PortMappings(self._client.beside(), self._source, self._device)
+
     @property
     def version(self) -> int:
         """The version of the service."""

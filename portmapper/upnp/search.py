@@ -42,8 +42,8 @@ async def find_device(
 
     The gateway's own answer wins at once. That of another host on the link, which may be the gateway under another
     address, is looked at when the gateway has had time to answer. It is looked at in `turn`, and the wait for that does
-    not count. Raises GatewayTimeout when nothing usable came within `timeout` seconds, else the reason why what came
-    was of no use.
+    not count; its description may come a little later than an answer to the search. Raises GatewayTimeout when nothing
+    usable came within `timeout` seconds, else the reason why what came was of no use.
     """
     turn = turn or anyio.Lock()
     problem: PortMapperError | None = None
@@ -53,12 +53,16 @@ async def find_device(
             candidate = await search.next_candidate()
             left, scope.deadline = scope.deadline - anyio.current_time(), math.inf
             async with turn:
-                scope.deadline = anyio.current_time() + left
+                search_ends = anyio.current_time() + left
+                scope.deadline = search_ends + limits.DESCRIBED
                 try:
                     problem = _undescribed(candidate)
                     return await _look_at(candidate, gateway)
+                except GatewayTimeout:
+                    pass  # that is what was noted
                 except PortMapperError as error:
                     problem = error
+            scope.deadline = search_ends
     raise problem or GatewayTimeout(f"no UPnP gateway answered the search at {gateway} within {timeout:.1f} s")
 
 

@@ -194,7 +194,7 @@ class Slow(SimulatedGateway):
 @pytest.mark.conforms("NP-18", "NP-19")
 async def test_calls_at_once_have_natpmp_asked_one_thing_after_the_other() -> None:
     async with Slow(**OLDER) as simulated, PortMapper(gateway=simulated.gateway, backends=["natpmp"]) as mapper:
-        simulated.delay = 0.1
+        simulated.delay = 0.05
         async with anyio.create_task_group() as tasks:
             for port in range(4001, 4006):
                 tasks.start_soon(mapper.map, port)

@@ -169,7 +169,7 @@ async def test_a_peer_that_has_broken_it_off_at_once_is_a_typed_error(
     async def connected_and_reset(sock: socket.socket, address: IPAddress, port: int) -> None:
         pass
 
-    monkeypatch.setattr(stream, "_connected", connected_and_reset)
+    monkeypatch.setattr(stream, "_finish", connected_and_reset)
     with pytest.raises(GatewayUnreachable, match="not connected") as caught:
         await stream.connect(IPv4Address("127.0.0.1"), listener.getsockname()[1])
     assert caught.value.errno == errno.ENOTCONN

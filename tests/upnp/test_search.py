@@ -211,7 +211,7 @@ async def test_a_device_that_does_not_come_to_the_end_of_its_description_is_name
         with pytest.raises(GatewayTimeout) as caught:
             await find_device(gateway.gateway, timeout=limits.DISCOVERY)
         assert str(caught.value) == "the UPnP device at 127.0.0.1 did not describe itself in time"
-        assert anyio.current_time() - begin == pytest.approx(limits.DISCOVERY, abs=0.02)
+        assert anyio.current_time() - begin == pytest.approx(limits.HTTP_EXCHANGE, abs=0.02)
 
 
 async def test_the_reason_of_the_last_device_that_was_looked_at_is_said() -> None:

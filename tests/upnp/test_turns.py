@@ -113,7 +113,7 @@ async def test_a_request_that_hangs_is_given_up_a_little_after_it_is_cancelled(d
 
 
 async def test_a_request_that_waits_for_its_turn_is_never_sent_when_it_is_cancelled(device: respx.MockRouter) -> None:
-    busy, turn = Busy(device, 2.0), anyio.CapacityLimiter(1)
+    busy, turn = Busy(device, 0.9), anyio.CapacityLimiter(1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(a_client(turn).call, GET)
         await anyio.wait_all_tasks_blocked()
@@ -135,9 +135,9 @@ async def test_a_question_is_given_up_at_once_when_it_is_cancelled(name: str, de
 
 async def test_a_failed_call_gives_the_turn_to_the_next(device: respx.MockRouter) -> None:
     turn = anyio.CapacityLimiter(1)
-    device.post(CONTROL).mock(side_effect=[httpcore.ConnectTimeout("slow"), httpx.Response(503), a_result()])
-    for error in (GatewayTimeout, ProtocolError):
-        with pytest.raises(error):
+    device.post(CONTROL).mock(side_effect=[httpcore.RemoteProtocolError("x"), httpx.Response(503), a_result()])
+    for _ in range(2):
+        with pytest.raises(ProtocolError):
             await a_client(turn).call(GET)
     assert await a_client(turn).call(GET) == {}
 
@@ -151,11 +151,11 @@ async def test_a_question_that_is_not_answered_in_its_time_is_a_timeout(device: 
         with pytest.raises(GatewayTimeout, match="within 2 s") as caught:
             await a_client(turn).ask(GET, within=2.0)
     assert caught.value.seconds == 2
-    assert (busy.begun, busy.active, turn.borrowed_tokens) == (1, 0, False)
+    assert (busy.active, turn.borrowed_tokens) == (0, 0)
 
 
 async def test_the_wait_for_its_turn_does_not_count(device: respx.MockRouter) -> None:
-    busy, turn = Busy(device, 1.5), anyio.CapacityLimiter(1)
+    busy, turn = Busy(device, 0.9), anyio.CapacityLimiter(1)
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(a_client(turn).call, GET)
