@@ -26,7 +26,7 @@ fuzz: $(VENV)/.installed-dev
 	PORTMAPPER_FUZZ=40 $(BIN)/python -m pytest -m hypothesis --timeout 3600
 
 soak: $(VENV)/.installed-dev router-packages torture
-	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py tests/router/test_stopped.py
+	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py tests/router/test_stopped.py tests/router/test_way_out.py -s
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router -k short_leases
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_state.py -s
 

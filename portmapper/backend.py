@@ -65,6 +65,13 @@ class Backend(ABC):
         must leave nothing behind.
         """
 
+    def farewell(self, lease: Lease) -> bytes | None:  # noqa: ARG002 - for those who have such datagrams
+        """Return the datagram that takes `lease` back even if nobody waits for the answer, None if there is none.
+
+        It is sent to the gateway's port for PCP and NAT-PMP, by a program that ends without leaving its mapper.
+        """
+        return None
+
     def hurry(self) -> None:  # noqa: B027 - optional
         """Be quick rather than gentle from now on: somebody waits to leave, and giving back takes long."""
 

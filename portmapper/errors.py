@@ -50,6 +50,10 @@ class MapperClosed(LocalError, RuntimeError):
     """The mapper is not open: use it inside its ``async with`` block."""
 
 
+class NotHere(LocalError, RuntimeError):
+    """The mapper belongs to another event loop, thread or process, and can be used there alone."""
+
+
 class RemoteError(PortMapperError):
     """The gateway was asked, and what came back (or did not) is the reason."""
 

@@ -1,6 +1,7 @@
 """What a mapper holds, from the first grant to the release: the owner of its mappings."""
 
 import random
+import warnings
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -12,6 +13,7 @@ from portmapper import limits
 from portmapper.backend import Backend, check_offered
 from portmapper.errors import InvalidRequest, PortMapperError
 from portmapper.holding import Grant, Holding
+from portmapper.home import Home
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest, RemoteFilter
 from portmapper.net import clock
@@ -34,6 +36,7 @@ class Keeper:
         self._notifier = Notifier()
         self._mappings: dict[Holding, Mapping] = {}
         self._claims: list[MappingRequest] = []
+        self._home: Home | None = None
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:
@@ -50,7 +53,17 @@ class Keeper:
 
     def start(self, tasks: TaskGroup) -> None:
         """Renew what is held from now on, in `tasks`."""
+        self._home = Home()
         tasks.start_soon(self._renewer.run, tasks)
+
+    def check_here(self) -> None:
+        """Raise NotHere outside the event loop and process where it was started."""
+        if self._home is not None:
+            self._home.check()
+
+    def check_exit(self) -> bool:
+        """Return whether there is something to leave: not in a process that was forked. Raises NotHere elsewhere."""
+        return self._home is not None and self._home.check_exit()
 
     def notify(self, holding: Holding, callback: Callback) -> Callable[[], None]:
         """Call `callback` for the events of `holding`. Raises MapperClosed."""
@@ -104,7 +117,8 @@ class Keeper:
         return self._renewer.turn()
 
     def adopt(self, request: MappingRequest, grant: Grant) -> Mapping:
-        """Hold what was granted."""
+        """Hold what was granted. Raises NotHere."""
+        self.check_here()
         holding = Holding(request, grant)
         self._renewer.hold(holding, grant.time)
         self._mappings[holding] = mapping = Mapping(self, holding)
@@ -129,23 +143,27 @@ class Keeper:
 
     async def refresh(self, holding: Holding, *, hard: bool = False) -> None:
         """Renew the lease now, or make it anew. Raises PortMapperError; a lease that is held then mostly stands."""
+        self.check_here()
         await (self._renewer.replace(holding) if hard else self._renewer.refresh(holding))
 
     async def restrict(self, holding: Holding, remote: tuple[RemoteFilter, ...]) -> None:
         """Renew with other filters. Raises PortMapperError; what the gateway had then stands."""
+        self.check_here()
         wanted = replace(holding.request, remote=remote)
         check_families(wanted, holding.lease.gateway.source)
         check_offered(holding.backend, wanted)
         await self._renewer.change(holding, wanted)
 
     async def release(self, holding: Holding) -> None:
-        """Give the lease back and forget it."""
+        """Give the lease back and forget it. Raises NotHere."""
+        self.check_here()
         twins = self._forget(holding)
         await self._releaser.release([holding])
         self._renewer.heal(twins)
 
     def detach(self, holding: Holding) -> None:
-        """Forget it without giving the lease back."""
+        """Forget it without giving the lease back. Raises NotHere."""
+        self.check_here()
         self._forget(holding)
         self._record.detached(holding)
         holding.detach(clock.now())
@@ -156,6 +174,25 @@ class Keeper:
         for holding in held:
             self._forget(holding)
         await self._releaser.release(held)
+
+    def say_farewell(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        """Give back what one datagram each can, without an event loop and without an answer: nobody left the mapper."""
+        holdings = self._releaser.say_farewell(self._mappings)
+        self._mappings.clear()
+        if holdings:
+            held = ", ".join(str(holding.request) for holding in holdings)
+            _warn(f"unclosed PortMapper with {held}", ResourceWarning, source=self)
+
+    def disown(self) -> None:
+        """Forget everything: it is the parent's, and this process a copy of it."""
+        holdings = tuple(self._mappings)
+        self._releaser.disown()
+        self._mappings.clear()
+        if self._home is not None and self._home.is_here:  # else the loop runs no more
+            for holding in holdings:
+                self._renewer.forget(holding)
+        if self._home is not None:
+            self._home.lose()
 
     def _forget(self, holding: Holding) -> tuple[Holding, ...]:
         self._mappings.pop(holding, None)

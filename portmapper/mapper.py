@@ -11,7 +11,7 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
-from portmapper import limits, registry
+from portmapper import home, limits, registry
 from portmapper.access import Access, Means
 from portmapper.attending import Attendant
 from portmapper.backend import Backend, check_offered
@@ -95,17 +95,26 @@ class PortMapper:
         self._record.start(self._tasks)
         self._keeper.start(self._tasks)
         self._attendant.start(self._tasks)
+        home.move_in(self._keeper)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        tasks, self._tasks = self._running(), None
+        tasks = self._entered()
+        is_ours = self._keeper.check_exit()
+        self._tasks = None
+        if not is_ours:
+            return
         try:
             await end_tasks(tasks)
         finally:
             await self._leave()
             await self._keeper.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_keeper"):  # not after an __init__ that failed
+            self._keeper.say_farewell()
 
     @property
     def gateway(self) -> Gateway:
@@ -303,7 +312,11 @@ class PortMapper:
         self._access.distrust()
         self._keeper.recover()
 
-    def _running(self) -> TaskGroup:
+    def _running(self) -> None:
+        self._entered()
+        self._keeper.check_here()
+
+    def _entered(self) -> TaskGroup:
         if self._tasks is None:
             raise MapperClosed("use the mapper inside its `async with` block")
         return self._tasks
@@ -312,6 +325,7 @@ class PortMapper:
         with anyio.CancelScope(shield=True):
             await self._keeper.release_all()
             await self._record.close()
+        home.move_out(self._keeper)
         self._access.distrust()
         with shielded(limits.GRACE):  # of plug-ins too
             await self._access.close_unused(self._keeper.uses)

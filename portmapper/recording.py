@@ -1,7 +1,7 @@
 """The mapper's side of its journal: written before anything is asked for, and after each change."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +20,7 @@ from portmapper.model import Gateway, MappingRequest, Renewed
 from portmapper.net import clock
 from portmapper.net.tasks import finish_begun
 from portmapper.state import turns
-from portmapper.state.claims import Claim, Obstacle, superseded
+from portmapper.state.claims import Claim, Obstacle, holders, superseded
 from portmapper.state.folder import StateFolder
 from portmapper.state.journal import Note, NoteState
 from portmapper.state.key import load_key
@@ -154,6 +154,19 @@ class Record:
             self._written = None
             self._leaving.update({holding: note for holding, note in notes.items() if note not in shared})
         return {holding: shared[note] for holding, note in notes.items() if note in shared}
+
+    def unshared(self, holdings: Sequence[Holding]) -> Sequence[Holding]:
+        """Return those that no other program holds too. It reads the journals here and now, for nothing comes after."""
+        noted = [holding for holding in holdings if holding in self._held]
+        if self._folder is None or not noted:
+            return holdings
+        try:
+            living = turns.living_journals(self._folder.others())
+        except (OSError, LocalError) as problem:
+            self._complain(problem)
+            return ()
+        shared = {one for one in noted if any(other.wanted for _, other in holders(self._note(one), living))}
+        return [holding for holding in holdings if holding not in shared]
 
     def gone(self, holding: Holding) -> None:
         """Note that it was taken back, or could not be."""

@@ -11,6 +11,7 @@ from portmapper.backend import Backend
 from portmapper.errors import GatewayTimeout, InUseLocally, PortMapperError, RequestRefused
 from portmapper.holding import Holding
 from portmapper.net import clock
+from portmapper.net.datagram import send_unanswered
 from portmapper.net.tasks import shielded
 from portmapper.recording import Record
 from portmapper.refusals import Refusals
@@ -24,6 +25,7 @@ class Releaser:
     def __init__(self, record: Record, refusals: Refusals) -> None:
         self._record = record
         self._refusals = refusals
+        self._leaving: dict[Holding, None] = {}
         self._room = anyio.CapacityLimiter(limits.RELEASES)  # each has a socket, of which a process has not so many
 
     async def release(self, holdings: Iterable[Holding]) -> None:
@@ -31,6 +33,7 @@ class Releaser:
         held: defaultdict[int, list[Holding]] = defaultdict(list)
         for holding in holdings:
             held[id(holding.backend)].append(holding)
+            self._leaving[holding] = None
         deadline = clock.now() + limits.RELEASE
         with anyio.CancelScope(shield=True):
             shared = await self._record.leaving([one for of_one in held.values() for one in of_one])
@@ -40,6 +43,22 @@ class Releaser:
                     for of_one in held.values():
                         releases.start_soon(self._give_all_back, of_one, shared, deadline)
                 hurry.cancel_scope.cancel()
+
+    def say_farewell(self, holdings: Iterable[Holding]) -> tuple[Holding, ...]:
+        """Give leases back, and those that are being released, by a datagram each: without a loop or an answer.
+
+        Returns all of them. Those that need more than a datagram, or that other programs of this host hold too, stay.
+        """
+        left = (*self._leaving, *holdings)
+        self._leaving.clear()
+        standing = [holding for holding in left if holding.may_stand(clock.now())]
+        for holding in self._record.unshared(standing):
+            _say_farewell(holding)
+        return left
+
+    def disown(self) -> None:
+        """Forget what is being released: the parent of this process does that."""
+        self._leaving.clear()
 
     async def _give_all_back(
         self, holdings: Iterable[Holding], shared: dict[Holding, InUseLocally], deadline: float
@@ -61,6 +80,7 @@ class Releaser:
             holding.detach(now)  # RFC 6887 section 12.1: PEER cannot take back
         else:
             await self._take_back(holding, deadline)
+        self._leaving.pop(holding, None)
         self._record.gone(holding)
 
     async def _take_back(self, holding: Holding, deadline: float) -> None:
@@ -85,6 +105,15 @@ class Releaser:
                 else:
                     return None
         return problem
+
+
+def _say_farewell(holding: Holding) -> None:
+    try:
+        datagram = holding.backend.farewell(holding.lease)
+        if datagram is not None:
+            send_unanswered(datagram, holding.lease.gateway)
+    except Exception:  # noqa: BLE001 - a plug-in may raise anything, and nobody is there to catch it
+        _log.exception("%s was not released", holding.request)
 
 
 async def _hurry(backends: Iterable[Backend]) -> None:

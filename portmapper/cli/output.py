@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -193,8 +193,14 @@ def event_lines(event: Event) -> list[str]:
 def _closed_line(event: Closed, what: str, where: str) -> str:
     if event.remaining == 0:
         return f"{what} is closed at {where}"
-    until = "for good: the gateway knows no end" if math.isinf(event.remaining) else f"for {event.remaining:.0f} s"
-    return f"{what} stays open at {where} {until}" + (f" ({event.error})" if event.error else "")
+    return f"{what} stays open at {where} {_until(event.remaining)}" + (f" ({event.error})" if event.error else "")
+
+
+def _until(remaining: float) -> str:
+    if math.isinf(remaining):
+        return "for good: the gateway knows no end"
+    end = datetime.now().astimezone() + timedelta(seconds=remaining)
+    return f"until {end:%Y-%m-%d %H:%M:%S}, {remaining:.0f} s from now"
 
 
 def _warnings(address: IPAddress | None) -> list[str]:

@@ -7,7 +7,7 @@ missing route into full time-outs on asyncio, and start a resolver thread for an
 import os
 import socket
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import TracebackType
 from typing import Self, TypeVar
@@ -81,6 +81,11 @@ class Datagram(UdpSocket):
                     continue
             return
 
+    def send_at_once(self, data: bytes) -> None:
+        """Send one datagram without waiting for room. Raises GatewayUnreachable."""
+        with translated(self._peer), suppress(BlockingIOError):
+            self._socket.send(data)
+
     async def receive(self) -> bytes:
         """Wait for one datagram; one longer than any protocol allows is cut. Raises GatewayUnreachable."""
         while True:
@@ -110,6 +115,15 @@ async def converse(exchange: Exchange[T], gateway: Gateway) -> T:
                 reply = exchange.receive(await datagram.receive())
                 if reply is not None:
                     return reply
+
+
+def send_unanswered(data: bytes, gateway: Gateway) -> None:
+    """Send one datagram to the gateway's port mapping server, at once and without an event loop.
+
+    Raises GatewayUnreachable.
+    """
+    with Datagram(gateway.address, gateway.port, source=gateway.source) as datagram:
+        datagram.send_at_once(data)
 
 
 def _timeout(exchange: Exchange[T], gateway: Gateway, seconds: float) -> GatewayTimeout:

@@ -100,6 +100,10 @@ class PcpBackend(Backend):
         if lease.request.peer is None:
             await self._client.map(delete_request(lease, self._gateway.source))
 
+    def farewell(self, lease: Lease) -> bytes | None:
+        """Return the request that deletes the mapping; there is none for a PEER mapping."""
+        return None if lease.request.peer else delete_request(lease, self._gateway.source).encode()
+
     async def find(self, request: MappingRequest) -> Lease:
         """Return a lease to delete by: the nonce follows from the key."""
         nonce = mapping_nonce(self._key, self._gateway, request)
