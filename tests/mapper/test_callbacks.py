@@ -1,6 +1,7 @@
 """F52, F53: whatever callbacks and readers of events do, mappings are renewed in their time and closed at the end."""
 
 import logging
+import random
 import threading
 import time
 from functools import partial
@@ -13,7 +14,13 @@ from portmapper.holding import EventStream
 from portmapper.testing import SimulatedGateway
 
 pytestmark = pytest.mark.anyio
-virtual = pytest.mark.usefixtures("virtual_time")
+virtual = pytest.mark.usefixtures("virtual_time", "steady")
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases of 20 s are renewed after 10 s."""
+    monkeypatch.setattr(random, "random", lambda: 0.0)
 
 
 def open_mapper(simulated: SimulatedGateway) -> PortMapper:
