@@ -27,6 +27,7 @@ from portmapper.errors import (
 from portmapper.holding import Grant, Holding
 from portmapper.model import MappingRequest
 from portmapper.net import clock
+from portmapper.net.tasks import shielded
 from portmapper.refusals import Refusals
 from portmapper.schedule import Jitter
 
@@ -181,9 +182,20 @@ class Renewer:
         async with holding.turn:
             _check_wanted(holding)
             if not holding.lost:
-                await _take_back(holding)
-                self._tell(events.TakenBack(holding, limits.RETRY_FIRST))
+                await self._take_back(holding)
         await self.refresh(holding)
+
+    async def _take_back(self, holding: Holding) -> None:
+        # A cancellation has to wait: a delete that was sent may be carried out, and then the mapping is lost.
+        with shielded(limits.RELEASE):
+            await holding.backend.unmap(holding.lease)
+            holding.write_off()
+            holding.problem = PortMapperError("it was taken back to be made anew")
+            self._tell(events.TakenBack(holding, limits.CHECK_GAP))
+            return
+        self._tell(events.Disturbed((holding,)))  # it may be gone or not
+        text = f"the gateway did not take it back within {limits.RELEASE:g} s"
+        raise GatewayTimeout(text, seconds=limits.RELEASE)
 
     def heal(self, twins: tuple[Holding, ...]) -> None:
         """Renew the twins of a mapping that was released, at once, but let nobody wait for it."""
@@ -320,15 +332,6 @@ def _bounded(what: str) -> Generator[None]:
             raise
         text = f"the gateway did not {what} it within {limits.RENEWAL:g} s"
         raise GatewayTimeout(text, seconds=limits.RENEWAL) from None
-
-
-async def _take_back(holding: Holding) -> None:
-    with anyio.move_on_after(limits.RELEASE):
-        await holding.backend.unmap(holding.lease)
-        holding.write_off()
-        holding.problem = PortMapperError("it was taken back to be made anew")
-        return
-    raise GatewayTimeout(f"the gateway did not take it back within {limits.RELEASE:g} s", seconds=limits.RELEASE)
 
 
 def _check_wanted(holding: Holding) -> None:

@@ -252,11 +252,6 @@ async def test_cancelled_while_a_slow_device_is_asked(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ALL)
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="cancelled while it is taken back, it is gone from the gateway and is still called mapped",
-)
 async def test_cancelled_hard_refresh(backend: str) -> None:
     await cancelled_at_each(refreshes_hard, backend, "turn", honest, itertools.count(1))
 
