@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLUGIN := backends/portmapper-miniupnpc
 
-.PHONY: help run test check conformance fuzz soak bench setup router-packages clean
+.PHONY: help run test check conformance fuzz soak torture bench setup router-packages clean
 
 help:
 	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
@@ -13,20 +13,25 @@ help:
 	@echo "make conformance  the result for each requirement and each router quirk, by the tests that pin it"
 	@echo "make fuzz         the property tests with forty times as many examples"
 	@echo "make bench        time a mapping by each protocol against a real router"
-	@echo "make soak         move mappings between two real routers 20 times; keep some of 10 s open for ten minutes, probed all the time"
+	@echo "make torture      cancel every call at every moment, fail every socket call, compare the loops; about an hour"
+	@echo "make soak         that, and move mappings between two real routers 20 times; keep some of 10 s open for ten minutes"
 
 run: $(VENV)/.installed
 	@$(BIN)/python examples/open_a_port.py
 
 test: check router-packages
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m $(if $(TESTS),pytest $(TESTS),tests.side_by_side)
 
 fuzz: $(VENV)/.installed-dev
 	PORTMAPPER_FUZZ=40 $(BIN)/python -m pytest -m hypothesis --timeout 3600
 
-soak: $(VENV)/.installed-dev router-packages
-	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py
+soak: $(VENV)/.installed-dev router-packages torture
+	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py tests/router/test_stopped.py tests/router/test_way_out.py -s
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router -k short_leases
+	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_state.py -s
+
+torture: $(VENV)/.installed-dev
+	PORTMAPPER_SOAK=1 $(BIN)/python -m pytest tests/faults --timeout 3600
 
 bench: $(VENV)/.installed-dev router-packages
 	$(BIN)/python -m tests.router.bench

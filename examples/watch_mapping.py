@@ -16,6 +16,8 @@ async def watch(port: int, gateway: portmapper.Gateway | None = None) -> None:
                     print(f"open at {lease.external} for {lease.lifetime} s", flush=True)
                 case portmapper.Renewed(lease):
                     print(f"renewed for {lease.lifetime} s", flush=True)
+                case portmapper.Restored(lease):
+                    print(f"the gateway had lost it; open again at {lease.external}", flush=True)
                 case portmapper.Changed(old, lease):
                     print(f"moved from {old.external} to {lease.external}", flush=True)
                 case portmapper.Lost(_, reason):

@@ -1,10 +1,12 @@
 """Open a port on the router by PCP, NAT-PMP or UPnP IGD, keep it open, and close it on the way out."""
 
 from portmapper.backend import Backend, BackendOptions
+from portmapper.clearing import ClearedMapping
 from portmapper.conn import Conn, Message, parse_message
 from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
+    InUseLocally,
     InvalidRequest,
     LocalError,
     MapperClosed,
@@ -12,6 +14,7 @@ from portmapper.errors import (
     NoGateway,
     NoMapping,
     NoService,
+    NotHere,
     PortMapperError,
     PortUnavailable,
     ProtocolError,
@@ -42,8 +45,11 @@ from portmapper.model import (
     Reachability,
     RemoteFilter,
     Renewed,
+    Restored,
 )
 from portmapper.opening import open_mapping
+from portmapper.state.folder import NotedMapping, noted_mappings
+from portmapper.state.journal import Note, NoteState
 
 __version__ = "0.1.0"
 
@@ -51,6 +57,7 @@ __all__ = [
     "Backend",
     "BackendOptions",
     "Changed",
+    "ClearedMapping",
     "Closed",
     "Conn",
     "Endpoint",
@@ -60,6 +67,7 @@ __all__ = [
     "Gateway",
     "GatewayTimeout",
     "GatewayUnreachable",
+    "InUseLocally",
     "InvalidRequest",
     "Lease",
     "ListedMapping",
@@ -75,6 +83,10 @@ __all__ = [
     "NoGateway",
     "NoMapping",
     "NoService",
+    "NotHere",
+    "Note",
+    "NoteState",
+    "NotedMapping",
     "PortMapper",
     "PortMapperError",
     "PortUnavailable",
@@ -85,11 +97,13 @@ __all__ = [
     "RemoteFilter",
     "Renewed",
     "RequestRefused",
+    "Restored",
     "UnknownBackend",
     "UnsupportedRequest",
     "UnsupportedVersion",
     "gateway_at",
     "gateways",
+    "noted_mappings",
     "open_mapping",
     "parse_message",
 ]

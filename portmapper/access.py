@@ -1,7 +1,7 @@
 """One gateway and how it is asked: the backends that it answers to, and what was learnt about it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -26,11 +26,12 @@ from portmapper.selection import Selection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What is used to ask any gateway: the backends in their order, a secret, and whether leases may be without end."""
+    """What is used to ask any gateway: see BackendOptions; `candidates` are the backends in their order."""
 
     candidates: Sequence[Candidate]
     key: bytes
     permanent: bool
+    left_ports: Callable[[MappingRequest], frozenset[int]]
 
 
 class Access:
@@ -55,6 +56,7 @@ class Access:
         self._trusted: tuple[Backend, float] | None = None
         self._memory: dict[str, Any] = {}
         self._opened: list[Backend] = []
+        self._searching: anyio.Event | None = None  # somebody waits for a first answer; set at the end of that
         self.refusals = Refusals()
 
     @property
@@ -63,6 +65,10 @@ class Access:
         if self._gateway is None:
             raise MapperClosed("the gateway is known once the mapper is entered")
         return self._gateway
+
+    def use_key(self, key: bytes) -> None:
+        """Derive nonces from another secret from now on; before anything was asked."""
+        self._means = replace(self._means, key=key)
 
     def settle(self) -> None:
         """Look the gateway up, if that has not been done. Raises NoGateway."""
@@ -86,7 +92,23 @@ class Access:
         self._trusted = None
 
     async def obtain(self, request: MappingRequest, *, patient: bool = False) -> Grant:
-        """Get a lease from the best backend that gives one. Raises NoService with each backend's reason."""
+        """Get a lease from the best backend that gives one. Raises NoService with each backend's reason.
+
+        Of many that are asked for at once, the first finds out whom to ask.
+        """
+        if patient or self._trusted_backend() is not None:
+            return await self._obtain(request, patient=patient)
+        if self._searching is not None:
+            await self._searching.wait()
+            return await self._obtain(request, patient=patient)
+        self._searching = anyio.Event()
+        try:
+            return await self._obtain(request, patient=patient)
+        finally:
+            self._searching.set()
+            self._searching = None
+
+    async def _obtain(self, request: MappingRequest, *, patient: bool) -> Grant:
         seconds = limits.OBTAIN + (limits.PATIENT_DISCOVERY if patient else 0)
         with anyio.move_on_after(seconds):
             while True:
@@ -126,6 +148,7 @@ class Access:
             patient=patient,
             memory=self._memory,
             permanent=self._means.permanent,
+            left_ports=self._means.left_ports,
         )
         return Selection(self._means.candidates, self.gateway, options)
 

@@ -6,6 +6,7 @@ and the answer decides.
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 import anyio
@@ -14,7 +15,7 @@ from portmapper import limits
 from portmapper.errors import GatewayUnreachable, ProtocolError
 from portmapper.model import Gateway, IPAddress
 from portmapper.natpmp import wire as natpmp
-from portmapper.net.multicast import GroupSocket, UnicastListener
+from portmapper.net.multicast import GroupSocket, Listener, UnicastListener
 from portmapper.pcp import wire as pcp
 from portmapper.upnp.boot import BootWatch
 
@@ -26,7 +27,7 @@ async def listen(gateway: Gateway, ask: Callable[[], Awaitable[None]]) -> None:
     try:
         with GroupSocket(_group(gateway.address), limits.ANNOUNCEMENT_PORT, gateway) as group:
             while True:
-                await _next_announcement(group, gateway)
+                await _heard(group, partial(_is_announced, gateway))
                 await ask()
                 await anyio.sleep(limits.CHECK_GAP)
     except GatewayUnreachable as problem:
@@ -40,10 +41,9 @@ async def listen_for_restarts(gateway: Gateway, ask: Callable[[], Awaitable[None
     try:
         with GroupSocket(_ssdp_group(gateway.address), limits.SSDP_PORT, gateway) as group:
             while True:
-                data, sender, _ = await group.receive()
-                if sender.packed == gateway.address.packed and watch.observe(data):
-                    await ask()
-                    await anyio.sleep(limits.CHECK_GAP)
+                await _heard(group, lambda data, sender, _: _is_at(gateway, sender) and watch.observe(data))
+                await ask()
+                await anyio.sleep(limits.CHECK_GAP)
     except GatewayUnreachable as problem:
         _log.info("the UPnP device at %s cannot be heard: %s", gateway, problem)
 
@@ -56,23 +56,38 @@ async def listen_for_updates(gateway: Gateway, notice: Callable[[bytes], None]) 
     try:
         with UnicastListener(gateway.source, limits.ANNOUNCEMENT_PORT) as listener:
             while True:
-                data, sender, port = await listener.receive()
-                if _is_from(gateway, sender, port):
-                    notice(data)
-                    await anyio.sleep(limits.CHECK_GAP)
+                notice(await _heard(listener, lambda _, sender, port: _is_from(gateway, sender, port)))
+                await anyio.sleep(limits.CHECK_GAP)
     except GatewayUnreachable as problem:
         _log.info("mapping updates of %s cannot be heard: %s", gateway, problem)
 
 
-async def _next_announcement(group: GroupSocket, gateway: Gateway) -> None:
+async def _heard(listener: Listener, counts: Callable[[bytes, IPAddress, int], bool]) -> bytes:
+    """Return the next datagram that counts.
+
+    There is a pause after those that do not: a flood of them then fills the system's buffer instead of our time.
+    """
     while True:
-        data, sender, port = await group.receive()
-        if _is_from(gateway, sender, port) and is_announcement(data):
-            return
+        await listener.wait()
+        for _ in range(limits.HEARD_AT_ONCE):
+            heard = listener.poll()
+            if heard is None:
+                break
+            if counts(*heard):
+                return heard[0]
+        await anyio.sleep(limits.UNHEARD_GAP)
+
+
+def _is_announced(gateway: Gateway, data: bytes, sender: IPAddress, port: int) -> bool:
+    return _is_from(gateway, sender, port) and is_announcement(data)
 
 
 def _is_from(gateway: Gateway, sender: IPAddress, port: int) -> bool:
-    return (sender.packed, port) == (gateway.address.packed, gateway.port)  # zones are spelt differently
+    return _is_at(gateway, sender) and port == gateway.port
+
+
+def _is_at(gateway: Gateway, sender: IPAddress) -> bool:
+    return sender.packed == gateway.address.packed  # zones are spelt differently
 
 
 def is_announcement(data: bytes) -> bool:

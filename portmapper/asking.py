@@ -17,7 +17,7 @@ from portmapper.errors import (
 from portmapper.holding import Grant
 from portmapper.model import Lease, MappingRequest
 from portmapper.net import clock
-from portmapper.net.tasks import finish_begun
+from portmapper.net.tasks import finish_begun, shielded
 from portmapper.refusals import Refusals
 
 
@@ -44,11 +44,18 @@ async def _ask(backend: Backend, request: MappingRequest) -> Grant:
         granted.append(await backend.map(request))
 
     begin = clock.now()
+
+    async def undo(within: float) -> None:
+        with shielded(within), suppress(PortMapperError):
+            await (backend.unmap(granted[0]) if granted else backend.undo(request))
+
     try:
         await finish_begun(begin_and_finish, grace=limits.GRACE)
-    except (GatewayTimeout, GatewayUnreachable, ProtocolError, anyio.get_cancelled_exc_class()):
-        with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
-            await (backend.unmap(granted[0]) if granted else backend.undo(request))
+    except anyio.get_cancelled_exc_class():
+        await undo(limits.GRACE)
+        raise
+    except (GatewayTimeout, GatewayUnreachable, ProtocolError):
+        await undo(limits.UNDO)
         raise
     await check_port(backend, granted[0])
     return Grant(backend, granted[0], begin)
@@ -59,6 +66,6 @@ async def check_port(backend: Backend, lease: Lease) -> None:
     wanted, port = lease.request.external_port, lease.external.port
     if not lease.request.exact or port == wanted:
         return
-    with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
+    with shielded(limits.UNDO), suppress(PortMapperError):
         await backend.unmap(lease)
     raise PortUnavailable(f"external port {wanted} is not to be had; the gateway offered {port}", granted=port)

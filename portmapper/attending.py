@@ -48,6 +48,8 @@ class Attendant:
 
     async def _react(self, slept: bool) -> None:
         before = self._access.gateway
+        if slept:
+            self._keeper.wake()
         try:
             self._access.relocate()
         except NoGateway:

@@ -13,6 +13,10 @@ def _nobody_to_tell() -> None:
     pass
 
 
+def _nothing_left(_request: MappingRequest) -> frozenset[int]:
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendOptions:
     """What a backend may need to know.
@@ -22,7 +26,9 @@ class BackendOptions:
     long as mappings are to be recognised: PCP derives its nonces from it. `state_lost` is for the backend to call, at
     any time, when an answer shows that the gateway has forgotten its mappings; it returns at once. `memory` is shared
     by all backends that are opened on a gateway in turn: each may keep something under its own name. `permanent` is
-    whether a mapping without end may be made on a gateway that knows no other.
+    whether a mapping without end may be made on a gateway that knows no other. `left_ports` tells at which external
+    ports this host may have a mapping for a request already, because of a program that died or one that shares it; 0
+    among them stands for one that is not known.
     """
 
     timeout: float
@@ -31,6 +37,7 @@ class BackendOptions:
     patient: bool = False
     memory: dict[str, Any] = field(default_factory=dict[str, Any])
     permanent: bool = True
+    left_ports: Callable[[MappingRequest], frozenset[int]] = _nothing_left
 
 
 class Backend(ABC):
@@ -58,6 +65,16 @@ class Backend(ABC):
         must leave nothing behind.
         """
 
+    def farewell(self, lease: Lease) -> bytes | None:  # noqa: ARG002 - for those who have such datagrams
+        """Return the datagram that takes `lease` back even if nobody waits for the answer, None if there is none.
+
+        It is sent to the gateway's port for PCP and NAT-PMP, by a program that ends without leaving its mapper.
+        """
+        return None
+
+    def hurry(self) -> None:  # noqa: B027 - optional
+        """Be quick rather than gentle from now on: somebody waits to leave, and giving back takes long."""
+
     async def close(self) -> None:  # noqa: B027 - optional
         """Give back what `open` took on this host. Mappings stay as they are."""
 
@@ -73,6 +90,13 @@ class Backend(ABC):
 
         The lease says what the gateway granted, which may differ in everything from what was asked.
         """
+
+    async def verify(self, lease: Lease) -> Lease | None:  # noqa: ARG002 - for those who can look
+        """Look whether the gateway still has `lease`, without extending it, and return it as it is now.
+
+        None when that cannot be seen: the mapper extends it instead, which repairs it too. Raises MappingGone.
+        """
+        return None
 
     @abstractmethod
     async def unmap(self, lease: Lease) -> None:

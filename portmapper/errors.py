@@ -31,8 +31,27 @@ class NoMapping(LocalError):
     """The mapping holds no lease now, so it has no external address."""
 
 
+class InUseLocally(LocalError):
+    """Another program of this host has the port on that gateway, and it was not to be shared.
+
+    ``program`` and ``pid`` are the one that was first, ``since`` when it asked, in seconds since 1970, and
+    ``external_port`` where it is reached, 0 while that is not known.
+    """
+
+    def __init__(self, message: str, *, program: str, pid: int, since: float, external_port: int) -> None:
+        super().__init__(message)
+        self.program = program
+        self.pid = pid
+        self.since = since
+        self.external_port = external_port
+
+
 class MapperClosed(LocalError, RuntimeError):
     """The mapper is not open: use it inside its ``async with`` block."""
+
+
+class NotHere(LocalError, RuntimeError):
+    """The mapper belongs to another event loop, thread or process, and can be used there alone."""
 
 
 class RemoteError(PortMapperError):
@@ -106,7 +125,7 @@ class PortUnavailable(RequestRefused):
 
 
 class MappingGone(RequestRefused):
-    """The gateway has the mapping no more: its external port leads to somebody else now."""
+    """The gateway has the mapping no more: its external port leads to somebody else now, or nowhere."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code=0, name="MAPPING_GONE")
@@ -123,6 +142,12 @@ class NoService(RemoteError):
     def refused(self) -> bool:
         """Whether a gateway answered and said no, rather than nobody answering."""
         return any(isinstance(reason, RequestRefused) for reason in self.reasons.values())
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds after which the first refusal ends of those that said when."""
+        told = [one.retry_after for one in self.reasons.values() if isinstance(one, RequestRefused)]
+        return min((seconds for seconds in told if seconds is not None), default=None)
 
     @property
     def lasting(self) -> bool:

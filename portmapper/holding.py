@@ -11,7 +11,18 @@ import anyio
 from portmapper import limits
 from portmapper.backend import Backend
 from portmapper.errors import PortMapperError
-from portmapper.model import Changed, Closed, Event, Lease, Lost, Mapped, MappingRequest, MappingState, Renewed
+from portmapper.model import (
+    Changed,
+    Closed,
+    Event,
+    Lease,
+    Lost,
+    Mapped,
+    MappingRequest,
+    MappingState,
+    Renewed,
+    Restored,
+)
 
 
 class EventStream(AsyncIterator[Event]):
@@ -26,7 +37,9 @@ class EventStream(AsyncIterator[Event]):
         self._ended = False
 
     def push(self, event: Event) -> None:
-        """Add an event."""
+        """Add an event; of renewals in a row the last is kept."""
+        if isinstance(event, Renewed) and self._events and isinstance(self._events[-1], Renewed):
+            self._events.pop()
         self._events.append(event)
         self._arrived.set()
 
@@ -43,11 +56,15 @@ class EventStream(AsyncIterator[Event]):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A lease, the backend that gave it, and when it was asked for: it cannot have begun before."""
+    """A lease, the backend that gave it, and when it was asked for: it cannot have begun before.
+
+    `restored` is whether it was made anew because the gateway had it no more.
+    """
 
     backend: Backend
     lease: Lease
     time: float
+    restored: bool = False
 
 
 class Holding:
@@ -60,9 +77,6 @@ class Holding:
         self.state = MappingState.MAPPED
         self.ends = inf  # when the lease ends by itself, on the clock of leases
         self.problem: PortMapperError | None = None
-        self.failures = 0
-        self.asked = grant.time  # when the gateway was last asked for it
-        self.doubted = False  # the gateway has lost its state: the lease may be gone before its time
         self.turn = anyio.Lock()  # one renewal, refresh or release at a time
         self.attempts: set[anyio.CancelScope] = set()  # renewals under way, to be cut short by a release
         self._remaining = 0.0
@@ -78,22 +92,20 @@ class Holding:
         """Whether it is wanted, but no gateway grants it now."""
         return self.state is MappingState.LOST
 
+    def may_stand(self, now: float) -> bool:
+        """Whether the gateway may have the lease still; one that is lost may be there all the same."""
+        return self.ends > now
+
+    def write_off(self) -> None:
+        """Note that there is nothing to take back: it was taken back, or the gateway is out of reach."""
+        self.ends = -inf
+
     def again(self, request: MappingRequest) -> MappingRequest:
         """Return `request` so that it asks for the port that was granted, if it need not be a certain one."""
         port = self.lease.external.port
         if request.exact or not request.internal_port or port + request.count - 1 > limits.LAST_PORT:
             return request
         return replace(request, external_port=port)
-
-    def is_twin_of(self, other: "Holding") -> bool:
-        """Whether both have the same external port on the same gateway, one by TCP and one by UDP."""
-        mine, others = self.lease, other.lease
-        same = (mine.gateway, mine.backend, mine.external.port) == (
-            others.gateway,
-            others.backend,
-            others.external.port,
-        )
-        return same and mine.external.port != 0 and self.request.protocol != other.request.protocol and not other.lost
 
     def events(self) -> EventStream:
         """Return a new stream that begins with the present state."""
@@ -105,28 +117,28 @@ class Holding:
         self._streams.add(stream)
         return stream
 
-    def establish(self, grant: Grant) -> None:
-        """Take over a grant, and tell what it changed."""
+    def establish(self, grant: Grant, *, restored: bool) -> None:
+        """Take over a grant, and tell what it changed; `restored` is whether the gateway had lost what it grants."""
         old, was_lost, lease = self.lease, self.lost, grant.lease
-        self.backend, self.lease, self.state = grant.backend, lease, MappingState.MAPPED
-        self.problem, self.failures, self.doubted = None, 0, False
+        self.backend, self.lease, self.state, self.problem = grant.backend, lease, MappingState.MAPPED, None
         if was_lost:
             self._tell(Mapped(lease))
-        elif old.external == lease.external:
-            self._tell(Renewed(lease))
+        elif old.external != lease.external:
+            self._tell(Changed(old, lease))
         else:
+            self._tell(Restored(lease) if restored else Renewed(lease))
+
+    def see(self, lease: Lease) -> None:
+        """Take over what the gateway shows of the lease."""
+        old, self.lease, self.problem = self.lease, lease, None
+        if old.external != lease.external:
             self._tell(Changed(old, lease))
 
-    def fail(self, problem: PortMapperError) -> None:
-        """Note that an attempt came to nothing; a lease that is held stands until it ends."""
-        self.problem = problem
-        self.failures += 1
-
-    def lose(self) -> None:
-        """Note that the lease has ended."""
-        self.state, self.failures = MappingState.LOST, 0
-        reason = self.problem or PortMapperError("the lease ended before it could be renewed")
-        self._tell(Lost(self.lease, reason))
+    def lose(self, reason: PortMapperError | None) -> None:
+        """Note that the lease is over, for `reason` or that of the last failure."""
+        self.problem = reason or self.problem or PortMapperError("the lease ended before it could be renewed")
+        self.state = MappingState.LOST
+        self._tell(Lost(self.lease, self.problem))
 
     def end(self, problem: PortMapperError | None, now: float) -> None:
         """Note that the mapping is over; `problem` is why the lease could not be released."""

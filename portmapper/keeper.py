@@ -1,9 +1,9 @@
 """What a mapper holds, from the first grant to the release: the owner of its mappings."""
 
-import logging
 import random
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -11,56 +11,88 @@ from anyio.abc import TaskGroup
 
 from portmapper import limits
 from portmapper.backend import Backend, check_offered
-from portmapper.errors import GatewayTimeout, InvalidRequest, PortMapperError, RequestRefused
+from portmapper.errors import InvalidRequest, PortMapperError
 from portmapper.holding import Grant, Holding
+from portmapper.home import Home
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest, RemoteFilter
 from portmapper.net import clock
+from portmapper.notifying import Callback, Notifier
+from portmapper.recording import Record
 from portmapper.refusals import Refusals
-from portmapper.renewal import Obtain, RenewalEngine
+from portmapper.releasing import Releaser
+from portmapper.renewal import Obtain, Renewer
 from portmapper.request import check_families
-
-_log = logging.getLogger(__name__)
 
 
 class Keeper:
     """Keeps mappings and takes them back."""
 
-    def __init__(self, obtain: Obtain, refusals: Refusals) -> None:
-        self._engine = RenewalEngine(obtain, refusals, random.random)
+    def __init__(self, obtain: Obtain, refusals: Refusals, record: Record, *, interval: float) -> None:
+        self._renewer = Renewer(obtain, refusals, random.random, interval=interval)
         self._refusals = refusals
+        self._record = record
+        self._releaser = Releaser(record, refusals)
+        self._notifier = Notifier()
         self._mappings: dict[Holding, Mapping] = {}
         self._claims: list[MappingRequest] = []
+        self._home: Home | None = None
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:
         """The mappings that are wanted, lost ones included."""
         return tuple(self._mappings.values())
 
+    async def open(self) -> None:
+        """Call callbacks from now on, until `close`."""
+        await self._notifier.start()
+
+    async def close(self) -> None:
+        """Let the callbacks be told the rest, and end."""
+        await self._notifier.end()
+
     def start(self, tasks: TaskGroup) -> None:
         """Renew what is held from now on, in `tasks`."""
-        tasks.start_soon(self._engine.run, tasks)
+        self._home = Home()
+        tasks.start_soon(self._renewer.run, tasks)
+
+    def check_here(self) -> None:
+        """Raise NotHere outside the event loop and process where it was started."""
+        if self._home is not None:
+            self._home.check()
+
+    def check_exit(self) -> bool:
+        """Return whether there is something to leave: not in a process that was forked. Raises NotHere elsewhere."""
+        return self._home is not None and self._home.check_exit()
+
+    def notify(self, holding: Holding, callback: Callback) -> Callable[[], None]:
+        """Call `callback` for the events of `holding`. Raises MapperClosed."""
+        return self._notifier.add(holding.events(), callback)
+
+    def wake(self) -> None:
+        """Look at the clock: leases may have ended while the machine slept."""
+        self._renewer.wake()
 
     def recover(self) -> None:
         """Make everything again soon, at its old port: the gateway has lost its state."""
         self._refusals.clear()
-        self._engine.recover()
+        self._renewer.recover()
 
     def renew_all_soon(self) -> None:
         """Renew everything, because it may have been removed."""
-        self._engine.renew_all_soon()
+        self._renewer.renew_all_soon()
 
     def abandon(self, reason: PortMapperError) -> None:
         """Lose everything and look for it anew at once: what gave it is out of reach, and is not told."""
-        self._engine.abandon(reason)
+        self._renewer.abandon(self._mappings, reason)
 
     def wake_lost(self) -> None:
         """Try for what is lost again: the gateway answers."""
-        self._engine.wake_lost()
+        self._renewer.wake_lost()
 
     def make_way(self) -> None:
         """Let a request that somebody waits for go first: patient searches begin again later."""
-        self._engine.interrupt_searches(limits.RETRY_FIRST)
+        self._renewer.interrupt_searches(limits.RETRY_FIRST)
 
     async def check(self) -> None:
         """Ask the gateway whether it still has its state, by each backend that gave a lease, side by side."""
@@ -72,19 +104,25 @@ class Keeper:
     async def _check(self, backend: Backend) -> None:
         with suppress(PortMapperError):  # silence or a refusal tells nothing: leases are renewed in their time
             await backend.check()
-            self._engine.wake_lost()
+            self._renewer.wake_lost()
 
     def take_notice(self, data: bytes) -> None:
         """Renew what a datagram that the gateway sent unasked says to have changed; the answer decides."""
         for holding in self._mappings:
             if not holding.lost and holding.backend.is_update(holding.lease, data):
-                self._engine.renew_soon(holding)
+                self._renewer.renew_soon(holding)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for a turn to ask the gateway for something new: one mapper asks for so many at once, and a second."""
+        return self._renewer.turn()
 
     def adopt(self, request: MappingRequest, grant: Grant) -> Mapping:
-        """Hold what was granted."""
+        """Hold what was granted. Raises NotHere."""
+        self.check_here()
         holding = Holding(request, grant)
-        self._engine.hold(holding, grant.time)
+        self._renewer.hold(holding, grant.time)
         self._mappings[holding] = mapping = Mapping(self, holding)
+        self._record.hold(holding)
         return mapping
 
     @contextmanager
@@ -105,59 +143,57 @@ class Keeper:
 
     async def refresh(self, holding: Holding, *, hard: bool = False) -> None:
         """Renew the lease now, or make it anew. Raises PortMapperError; a lease that is held then mostly stands."""
-        await (self._engine.replace(holding) if hard else self._engine.refresh(holding))
+        self.check_here()
+        await (self._renewer.replace(holding) if hard else self._renewer.refresh(holding))
 
     async def restrict(self, holding: Holding, remote: tuple[RemoteFilter, ...]) -> None:
         """Renew with other filters. Raises PortMapperError; what the gateway had then stands."""
+        self.check_here()
         wanted = replace(holding.request, remote=remote)
         check_families(wanted, holding.lease.gateway.source)
         check_offered(holding.backend, wanted)
-        await self._engine.change(holding, wanted)
+        await self._renewer.change(holding, wanted)
 
     async def release(self, holding: Holding) -> None:
-        """Give the lease back and forget it."""
-        self._forget(holding)
-        with anyio.CancelScope(shield=True):
-            await self._give_back(holding)
-        await self._engine.heal_twins(holding)
+        """Give the lease back and forget it. Raises NotHere."""
+        self.check_here()
+        twins = self._forget(holding)
+        await self._releaser.release([holding])
+        self._renewer.heal(twins)
 
     def detach(self, holding: Holding) -> None:
-        """Forget it without giving the lease back."""
+        """Forget it without giving the lease back. Raises NotHere."""
+        self.check_here()
         self._forget(holding)
+        self._record.detached(holding)
         holding.detach(clock.now())
 
     async def release_all(self) -> None:
-        """Give everything back, side by side."""
-        async with anyio.create_task_group() as tasks:
-            for holding in tuple(self._mappings):
-                self._forget(holding)
-                tasks.start_soon(self._give_back, holding)
+        """Give everything back and forget it."""
+        held = tuple(self._mappings)
+        for holding in held:
+            self._forget(holding)
+        await self._releaser.release(held)
 
-    def _forget(self, holding: Holding) -> None:
+    def say_farewell(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        """Give back what one datagram each can, without an event loop and without an answer: nobody left the mapper."""
+        holdings = self._releaser.say_farewell(self._mappings)
+        self._mappings.clear()
+        if holdings:
+            held = ", ".join(str(holding.request) for holding in holdings)
+            _warn(f"unclosed PortMapper with {held}", ResourceWarning, source=self)
+
+    def disown(self) -> None:
+        """Forget everything: it is the parent's, and this process a copy of it."""
+        holdings = tuple(self._mappings)
+        self._releaser.disown()
+        self._mappings.clear()
+        if self._home is not None and self._home.is_here:  # else the loop runs no more
+            for holding in holdings:
+                self._renewer.forget(holding)
+        if self._home is not None:
+            self._home.lose()
+
+    def _forget(self, holding: Holding) -> tuple[Holding, ...]:
         self._mappings.pop(holding, None)
-        self._engine.forget(holding)
-
-    async def _give_back(self, holding: Holding) -> None:
-        """Release a lease, and note when that could not be done in time."""
-        if holding.request.peer is not None and not holding.lost:
-            holding.detach(clock.now())  # RFC 6887 section 12.1: PEER cannot take back
-            return
-        problem: PortMapperError | None = None
-        if not holding.lost:
-            problem = GatewayTimeout("the gateway did not answer in time", seconds=limits.RELEASE)
-            with anyio.move_on_after(limits.RELEASE):
-                problem = await _unmap(holding)
-        holding.end(problem, clock.now())
-        if problem is not None:
-            _log.warning("%s was not released: %s", holding.request, problem)
-        if isinstance(problem, RequestRefused) and problem.general:
-            self._refusals.note(holding.backend.name, None, problem, clock.now())
-
-
-async def _unmap(holding: Holding) -> PortMapperError | None:
-    async with holding.turn:
-        try:
-            await holding.backend.unmap(holding.lease)
-        except PortMapperError as problem:
-            return problem
-    return None
+        return self._renewer.forget(holding)

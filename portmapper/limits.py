@@ -33,7 +33,7 @@ PCP_FIRST, PCP_LONGEST = 3.0, 1024.0  # RFC 6887 8.1.1: IRT and MRT
 PCP_COUNT, PCP_DURATION = 0, 0.0  # RFC 6887 8.1.1: MRC and MRD, 0 is without end
 PCP_SPREAD = 0.1  # RFC 6887 8.1.1: RAND is uniform in -0.1..0.1
 RENEWAL_WAITS = (3.75,)  # RFC 6887 11.2.1: a renewal is one request; over before the next, which comes after 4 s
-RELEASE_WAITS = (0.25, 0.5, 1.0)  # RFC 6886 3.1: a delete may stop after one or two retries
+RELEASE_WAITS = (0.25, 0.5, 0.75)  # RFC 6886 3.1: a delete may stop after one or two retries; within RELEASE
 SEARCH_OFFSETS = (0.0, 0.25, 0.75)  # UDA 1.1 1.3.2: an M-SEARCH is sent more than once, at most three times
 SEARCH_MX = 1  # UDA 1.1 1.3.3: devices answer within 0..MX seconds, and MX is at least 1
 
@@ -46,7 +46,7 @@ BACKEND_TRUST = 600.0  # RFC 6886 1.1: do not remember for long that a gateway s
 
 # --- HTTP and XML: a hostile device could stream for ever, drip, or send us elsewhere ---------------------------------
 # One absolute deadline, connect to last byte (miniupnpc hung for 45 s on a drip feed). A device that stops answering
-# anywhere in a mapping costs this, FOUND_AGAIN and GRACE: 5 s in all.
+# anywhere in a mapping costs this, FOUND_AGAIN and UNDO: 5 s in all.
 HTTP_EXCHANGE = 3.5
 # The system sends a lost SYN again after a second. Until there is a connection, others are tried beside the first one,
 # each for a quarter of a second: four sockets at most, and nothing is sent on any but the one that is taken.
@@ -82,6 +82,7 @@ LISTING = 10.0  # one list of all mappings
 CHECKED_LEASES = 8  # looked up when a device says that it restarted: one that is missing will do
 DEVICES_HEARD = 32  # devices of one gateway whose restarts are told apart: a forger could name any number
 MAKES = 16  # makes of device whose habits are remembered
+REMEMBERED = 256  # mappings and pinholes made on a device: more are kept, but no more told from those of others
 UPNP_PORT_TRIES = 8  # external ports tried on 718 ConflictInMappingEntry
 SSDP_ID = 2**31 - 1  # UDA 2.0 clause 1.2.2: BOOTID, NEXTBOOTID and CONFIGID have 31 bits
 LISTED_MAPPINGS = 256  # entries read of one answer: SOAP_BODY has no room for more in the standard's form
@@ -105,12 +106,24 @@ RETRY_JITTER = 0.25
 RECOVERY_WAIT = 1.0  # RFC 6886 section 3.7, RFC 6887 section 14.1.3 have 5: see ARCHITECTURE.md
 RECOVERY_GAP = 10.0  # at most one round of recovery in this time, whatever a forger sends
 RECOVERY_PACE = 0.02  # between two mappings of a round: miniupnpd needs 4 ms for a new TCP mapping
+HEARD_AT_ONCE, UNHEARD_GAP = 64, 0.05  # a flood that means nothing to us may cost 1280 looks a second: a few per cent
 CHECK_GAP = 1.0  # at most one question in this time because of announcements: those can be forged
+CHECK = 60.0  # between two looks whether the gateway still has what it gave: one small exchange
+CHECK_AGAIN = 5.0  # the same while it is silent: it may be starting, and nothing tells when it is back
+PACE = 0.01  # between two requests of one mapper in the background: 100 a second for any number of mappings
 RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
 IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
-RELEASE = 2.0  # leaving must not take longer than this
-GRACE = 1.0  # a request that was begun may take so long to end after a cancellation, and so long to be undone
+# Whoever is told to leave a dead router is gone within 3 s: GRACE to see how a mapping that was just asked for ends,
+# GRACE to undo it, RELEASE for all that is held. With nothing under way that is below 2 s.
+RELEASE = 1.6
+GRACE = 0.6
+UNDO = 1.0  # to undo what was asked for without a clear answer, when nobody waits to leave
+HURRY = 0.25  # when giving back takes longer, devices that were asked one thing at a time are asked
+HURRY_WIDTH = 4  # so many: 20 mappings of a device that needs 0.1 s for each request are gone in time
+RELEASE_PAUSES = (0.0, 0.3, 0.6)  # before each try to remove a mapping without end: nothing else will remove it
+RELEASES = 128  # mappings given back at once
 REFUSALS = 256  # remembered refusals; the oldest go first
+LAST_WORDS = 0.5  # for callbacks to be told of the end
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
 # --- Watching the network ---------------------------------------------------------------------------------------------
@@ -126,6 +139,17 @@ PROGRAM = 3.0  # for a program of the system to print its routes
 TUNNEL_LIFETIME = 60  # asked for by default through a tunnel: what VPN providers grant, and renewed every half minute
 ROUTE_BYTES = 1024 * 1024  # full BGP tables exist on hosts; the default route is near the top
 STATE_KEY = 32  # bytes of the secret from which PCP nonces are derived
+JOURNAL_BYTES = 1024 * 1024  # of one journal; a mapping takes about 450
+JOURNAL_NOTES = 1024  # mappings in one journal; what goes beyond is mapped, but not noted
+JOURNALS = 256  # looked at in one folder, the newest first; one is kept for each program that runs or left something
+JOURNAL_GAP = 5.0  # a renewal changes only when a lease ends: noted at most so often; other changes are noted at once
+JOURNAL_POLL = 0.01  # between two looks whether another program has finished with the journals
+JOURNAL_TURN = 2.0  # another program needs them for some milliseconds; one that was stopped there must not stop us
+JOURNAL_TURN_LEAVING = 0.3  # the same on the way out
+OTHERS_GAP = 0.1  # between two looks whether another program has finished with a port
+OTHERS_TURN = 5.0  # for another program to give a port back (RELEASE, and GRACE), or to hear which one it got
+PROGRAM_NAME = 64  # characters
+BACKEND_NAME = 64
 DESCRIPTION_TEXT = 64  # characters of a mapping's description sent to a router
 SHORT_DESCRIPTION = 11  # the same for a device that found it too long (605 StringArgumentTooLong)
 SHOWN_TEXT = 120  # characters of router-supplied text shown to a person

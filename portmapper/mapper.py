@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import anyio
 from anyio.abc import TaskGroup
 
-from portmapper import limits, registry, state
+from portmapper import home, limits, registry
 from portmapper.access import Access, Means
 from portmapper.attending import Attendant
 from portmapper.backend import Backend, check_offered
+from portmapper.clearing import ClearedMapping, clear
 from portmapper.errors import (
     InvalidRequest,
     MapperClosed,
@@ -22,8 +25,11 @@ from portmapper.gateway.detect import locate
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
-from portmapper.net.tasks import end_tasks
-from portmapper.request import check_families, parse_host, parse_remote
+from portmapper.net.tasks import end_tasks, shielded
+from portmapper.recording import Record
+from portmapper.request import check_families, check_interval, parse_host, parse_remote
+from portmapper.state.folder import default_folder
+from portmapper.state.key import new_key
 
 _KEY_MINIMUM = 16
 
@@ -34,9 +40,14 @@ class PortMapper:
     `gateway` is a Gateway or its address, by default that of the default route, or of that through `interface`. When
     the network changes it is looked up again, and the mappings follow. `backends` are names in the order of trying, by
     default the built-in ones. `key` is a secret of 16 bytes or more: with the same one, a later run recognises the
-    mappings of this one; by default it is random. `allow_third_party` permits mappings for other hosts, which belongs
+    mappings of this one; by default it is random. `state` is a folder, or True for that of this user, where a key and
+    a journal of what is mapped are kept: after a crash the next run gets the same external ports again, `unmap_stale`
+    finds what is left, and of two programs that want one port the second is told (InUseLocally), or shares it.
+    `allow_third_party` permits mappings for other hosts, which belongs
     only into networks where every host is trusted (RFC 6887 section 13.1). Without `allow_permanent` a router that
-    knows only mappings without end, which stay when this program is killed, is not asked for one.
+    knows only mappings without end, which stay when this program is killed, is not asked for one. Every `check` seconds
+    the gateway is asked, by each protocol in use, for one of the mappings in turn, so that one that vanished without a
+    word is made again; None leaves that to the renewals.
     """
 
     def __init__(
@@ -46,37 +57,64 @@ class PortMapper:
         interface: str | None = None,
         backends: Sequence[str] | None = None,
         key: bytes | None = None,
+        state: Path | str | bool | None = None,
         allow_third_party: bool = False,
         allow_permanent: bool = True,
+        check: float | None = limits.CHECK,
     ) -> None:
         if key is not None and len(key) < _KEY_MINIMUM:
             raise InvalidRequest(f"key must have at least {_KEY_MINIMUM} bytes")
-        means = Means(candidates=registry.select(backends), key=key or state.new_key(), permanent=allow_permanent)
+        check_interval(check)
+        if key is not None and state:
+            raise InvalidRequest("key and state exclude each other: the state has a key of its own")
+        self._record = Record(_state_folder(state), lambda: self._access.gateway)
+        means = Means(
+            candidates=registry.select(backends),
+            key=key or new_key(),
+            permanent=allow_permanent,
+            left_ports=self._record.left_ports,
+        )
         self._access = Access(
             partial(locate, gateway, interface), means, state_lost=self._state_lost, moved=self._follow
         )
         if gateway is not None:
             self._access.settle()  # so that a wrong one is told at once
         self._allow_third_party = allow_third_party
-        self._keeper = Keeper(self._access.obtain_again, self._access.refusals)
+        interval = inf if check is None else check
+        self._keeper = Keeper(self._access.obtain_again, self._access.refusals, self._record, interval=interval)
         self._attendant = Attendant(self._access, self._keeper)
         self._tasks: TaskGroup | None = None
 
     async def __aenter__(self) -> Self:
         self._access.settle()
+        kept_key = await self._record.open()
+        if kept_key is not None:
+            self._access.use_key(kept_key)
+        await self._keeper.open()
         self._tasks = await anyio.create_task_group().__aenter__()
+        self._record.start(self._tasks)
         self._keeper.start(self._tasks)
         self._attendant.start(self._tasks)
+        home.move_in(self._keeper)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        tasks, self._tasks = self._running(), None
+        tasks = self._entered()
+        is_ours = self._keeper.check_exit()
+        self._tasks = None
+        if not is_ours:
+            return
         try:
             await end_tasks(tasks)
         finally:
             await self._leave()
+            await self._keeper.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_keeper"):  # not after an __init__ that failed
+            self._keeper.say_farewell()
 
     @property
     def gateway(self) -> Gateway:
@@ -106,6 +144,7 @@ class PortMapper:
         internal_address: IPAddress | str | None = None,
         lifetime: int | None = None,
         description: str = "portmapper",
+        share: bool = False,
     ) -> Mapping:
         """Open `port` of this host and keep it open until the mapping or the mapper is closed.
 
@@ -117,7 +156,10 @@ class PortMapper:
         "[198.51.100.7]:443"), which the gateway promises and the server behind the port should check all the same.
         `internal_address` is another host's, for a mapper that allows that (PCP, UPnP).
 
-        Raises InvalidRequest before anything is sent, NoService with each backend's reason.
+        With `share`, a port that another program of this host holds (see `state`) is held by both, at the external port
+        and with the lifetime of the first; the last one to leave removes it.
+
+        Raises InvalidRequest and InUseLocally before anything is sent, NoService with each backend's reason.
         """
         request = MappingRequest(
             protocol=Protocol.parse(protocol),
@@ -131,19 +173,21 @@ class PortMapper:
             lifetime=self.default_lifetime if lifetime is None else lifetime,
             description=description,
         )
-        return await self.map_request(request)
+        return await self.map_request(request, share=share)
 
-    async def map_request(self, request: MappingRequest) -> Mapping:
+    async def map_request(self, request: MappingRequest, *, share: bool = False) -> Mapping:
         """Do what `map` and `peer` do, for a request that is made already; raises as `map`."""
         self._running()
         request = self._permitted(request)
         check_families(request, self.gateway.source)
         with self._keeper.claim(request):
-            await self._access.close_unused(self._keeper.uses)
-            self._keeper.make_way()
-            grant = await self._access.obtain(request)
-            self._keeper.wake_lost()
-            return self._keeper.adopt(request, grant)
+            async with self._record.claim(request, share=share) as claimed:
+                await self._access.close_unused(self._keeper.uses)
+                self._keeper.make_way()
+                async with self._keeper.turn():
+                    grant = await self._access.obtain(claimed)
+                self._keeper.wake_lost()
+                return self._keeper.adopt(claimed, grant)
 
     async def peer(
         self,
@@ -194,7 +238,21 @@ class PortMapper:
             check_offered(backend, permitted)
             await backend.unmap(await backend.find(permitted))
 
-        return await self._access.by_each(remove)
+        removed = await self._access.by_each(remove)
+        await self._record.forget_left(permitted, removed)
+        return removed
+
+    async def unmap_stale(self) -> tuple[ClearedMapping, ...]:
+        """Remove what programs of this host left on this gateway when they died, by the journals in `state`.
+
+        Returns what became of each. What is on other gateways, or held again, stays and is returned with that error;
+        what was left on purpose (`detach`) stays. Raises LocalError without a journal.
+        """
+        self._running()
+        inherited = await self._record.inherit()
+        cleared = await clear(self._access, inherited.mine) if inherited.mine else []
+        await self._record.forget(one.note for one in cleared if one.error is None)
+        return (*cleared, *(ClearedMapping(note, reason) for note, reason in inherited.others))
 
     async def unmap_all(self, protocol: str) -> tuple[str, ...]:
         """Remove every mapping of this host by `protocol`, whichever program made it. Only NAT-PMP has that.
@@ -254,7 +312,11 @@ class PortMapper:
         self._access.distrust()
         self._keeper.recover()
 
-    def _running(self) -> TaskGroup:
+    def _running(self) -> None:
+        self._entered()
+        self._keeper.check_here()
+
+    def _entered(self) -> TaskGroup:
         if self._tasks is None:
             raise MapperClosed("use the mapper inside its `async with` block")
         return self._tasks
@@ -262,5 +324,14 @@ class PortMapper:
     async def _leave(self) -> None:
         with anyio.CancelScope(shield=True):
             await self._keeper.release_all()
-            self._access.distrust()
+            await self._record.close()
+        home.move_out(self._keeper)
+        self._access.distrust()
+        with shielded(limits.GRACE):  # of plug-ins too
             await self._access.close_unused(self._keeper.uses)
+
+
+def _state_folder(state: Path | str | bool | None) -> Path | None:
+    if isinstance(state, bool) or state is None:
+        return default_folder() if state else None
+    return Path(state)

@@ -1,9 +1,10 @@
 """Mapping: what the user holds."""
 
+from collections.abc import Callable
 from typing import Protocol as Interface
 
 from portmapper.backend import Backend
-from portmapper.errors import NoMapping
+from portmapper.errors import NoMapping, PortMapperError
 from portmapper.holding import EventStream, Holding
 from portmapper.model import (
     Endpoint,
@@ -16,6 +17,7 @@ from portmapper.model import (
     RemoteFilter,
     reachability,
 )
+from portmapper.notifying import Callback
 from portmapper.request import parse_remote
 
 
@@ -36,6 +38,10 @@ class Owner(Interface):
 
     def detach(self, holding: Holding) -> None:
         """Forget it without giving the lease back."""
+        ...
+
+    def notify(self, holding: Holding, callback: Callback) -> Callable[[], None]:
+        """Call `callback` for its events."""
         ...
 
 
@@ -100,6 +106,11 @@ class Mapping:
         return self._holding.lease.gateway
 
     @property
+    def problem(self) -> PortMapperError | None:
+        """Why the last attempt to keep it, or to get it back, came to nothing; None after one that succeeded."""
+        return self._holding.problem
+
+    @property
     def reachability(self) -> Reachability:
         """What the external address says about being reached from the Internet."""
         return reachability(self.external.address if self.external else None)
@@ -132,3 +143,12 @@ class Mapping:
     def events(self) -> EventStream:
         """Return a new stream of events: the present state first, Closed last."""
         return self._holding.events()
+
+    def on_event(self, callback: Callback) -> Callable[[], None]:
+        """Have `callback` called for each event, as `events` has them; returns a function that ends that.
+
+        A coroutine function runs in the event loop and may use the mapper; any other function is called in a worker
+        thread, where it may block. Calls of one callback never overlap. What it raises is logged, and changes nothing.
+        Raises MapperClosed when the mapper is not open.
+        """
+        return self._owner.notify(self._holding, callback)

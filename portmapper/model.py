@@ -27,6 +27,7 @@ __all__ = [
     "Reachability",
     "RemoteFilter",
     "Renewed",
+    "Restored",
     "reachability",
 ]
 
@@ -116,6 +117,13 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    """The gateway had lost the mapping, or may have, and has it again at the same external endpoint."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """The lease was extended, but the external endpoint is another one now."""
 
@@ -144,7 +152,7 @@ class Closed:
     remaining: float = 0.0
 
 
-Event: TypeAlias = Mapped | Renewed | Changed | Lost | Closed
+Event: TypeAlias = Mapped | Renewed | Restored | Changed | Lost | Closed
 
 
 class Reachability(StrEnum):

@@ -1,159 +1,220 @@
-"""Keep what is held: one task, one schedule, for all mappings of a mapper."""
+"""Keep what is held: one task that does what the engine decides, for all mappings of a mapper."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from math import inf
 
 import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits
-from portmapper.asking import check_port
+from portmapper.asking import ask, check_port
+from portmapper.engine import events
+from portmapper.engine.actions import Action, Attempt, Halt, Look, Lose, Probe
+from portmapper.engine.core import Engine
+from portmapper.engine.places import Key, Place, Service
 from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
     MapperClosed,
     MappingGone,
-    NoService,
     PortMapperError,
-    PortUnavailable,
     RequestRefused,
     UnsupportedVersion,
 )
 from portmapper.holding import Grant, Holding
 from portmapper.model import MappingRequest
 from portmapper.net import clock
+from portmapper.net.tasks import shielded
 from portmapper.refusals import Refusals
-from portmapper.schedule import Expire, Jitter, RenewalSchedule
+from portmapper.schedule import Jitter
 
 Obtain = Callable[[MappingRequest, bool], Awaitable[Grant]]
 """Get a lease from whichever backend gives one; patiently if nobody waits for it."""
 
 
-class RenewalEngine:
-    """Renews leases when the schedule says so, and goes on trying for mappings that were lost."""
+class Renewer:
+    """Renews leases when the engine says so, and goes on trying for mappings that were lost."""
 
-    def __init__(self, obtain: Obtain, refusals: Refusals, jitter: Jitter) -> None:
+    def __init__(self, obtain: Obtain, refusals: Refusals, jitter: Jitter, *, interval: float) -> None:
         self._obtain = obtain
         self._refusals = refusals
-        self._schedule = RenewalSchedule(jitter)
+        self._engine = Engine(jitter, interval)
         self._in_flight = anyio.CapacityLimiter(limits.IN_FLIGHT)
         self._search = anyio.Lock()  # one at a time: what was lost is lost for the same reason, mostly
-        self._rescheduled = anyio.Event()
-        self._jitter = jitter
-        self._last_recovery = -inf
-        self._last_wake = -inf
+        self._told = anyio.Event()
         self._moves = 0  # how often everything was abandoned
-        self._held: dict[Holding, None] = {}  # in the order in which the gateway made them
-        self._lost: dict[Holding, None] = {}
+
+    # --- What the engine is told
 
     def hold(self, holding: Holding, granted: float) -> None:
         """Renew `holding`'s lease from now on; it began at `granted`."""
         lease = holding.lease
         lifetime = inf if lease.permanent else lease.lifetime
         holding.ends = granted + lifetime
-        self._lost.pop(holding, None)
-        self._held.setdefault(holding)
         # A lease without end does not outlive a restart of the gateway: it is made again as often as one with an end.
         span = max(lease.request.lifetime, limits.PERMANENT_SPAN) if lease.permanent else inf
-        self._schedule.add(holding, granted, lifetime, span=span)
-        self._rescheduled.set()
+        place = Place(Service(lease.gateway, lease.backend), lease.external.port, lease.request.protocol)
+        self._tell(events.Granted(holding, place, granted, lifetime, span))
 
-    def forget(self, holding: Holding) -> None:
-        """Renew it no more, and stop what is under way."""
-        self._held.pop(holding, None)
-        self._lost.pop(holding, None)
-        self._schedule.discard(holding)
-        holding.cut_short()
+    def forget(self, holding: Holding) -> tuple[Holding, ...]:
+        """Renew it no more, and stop what is under way. Returns its twins, which may need healing."""
+        twins = tuple(one for one in self._group(holding) if one is not holding)
+        self._tell(events.Dropped(holding))
+        return twins
 
     def recover(self) -> None:
         """Renew everything soon: after a random wait, one after the other in the order in which it was made."""
-        now = clock.now()
-        if self._last_recovery > now:
-            return  # a round is on its way
-        begin = now + limits.RECOVERY_WAIT * self._jitter()
-        self._last_recovery = begin = max(begin, self._last_recovery + limits.RECOVERY_GAP)
-        for place, holding in enumerate((*self._held, *self._lost)):
-            holding.doubted = True
-            self._schedule.advance(holding, begin + place * limits.RECOVERY_PACE)
-        self._rescheduled.set()
+        self._tell(events.StateLost())
 
     def renew_soon(self, holding: Holding) -> None:
         """Renew `holding` as soon as may be, because something was heard about it."""
-        self._schedule.advance(holding, max(clock.now(), holding.asked + limits.MIN_RENEWAL_GAP))
-        self._rescheduled.set()
+        self._tell(events.Suspected(holding))
 
     def renew_all_soon(self) -> None:
         """Renew everything, because it may have been removed."""
-        for holding in self._held:
-            self._schedule.advance(holding, clock.now())
-        self._rescheduled.set()
+        self._tell(events.Suspected())
 
-    def abandon(self, reason: PortMapperError) -> None:
-        """Lose everything, and look for it anew at once."""
+    def abandon(self, holdings: Iterable[Holding], reason: PortMapperError) -> None:
+        """Lose everything for that reason, and look for it anew at once."""
         self._moves += 1
-        for holding in tuple(self._held):
-            holding.cut_short()
-            holding.problem = reason
-            self._lose(holding)
-        self.interrupt_searches(0.0)
+        for holding in holdings:
+            holding.write_off()
+        self._tell(events.Moved(), reason)
 
     def wake_lost(self) -> None:
         """Try for what is lost again now, because the gateway answers; at most once in 10 s."""
-        now = clock.now()
-        if now < self._last_wake + limits.RECOVERY_GAP:
-            return
-        self._last_wake = now
-        self.interrupt_searches(limits.RECOVERY_PACE)
+        self._tell(events.Answering())
 
     def interrupt_searches(self, pause: float) -> None:
         """Stop searching patiently for what is lost, and begin again after `pause` seconds."""
-        for holding in self._lost:
-            holding.cut_short()
-            self._schedule.advance(holding, clock.now() + pause)
-        self._rescheduled.set()
+        self._tell(events.MakeWay(pause))
+
+    # --- What the engine decides
 
     async def run(self, tasks: TaskGroup) -> None:
         """Work until cancelled; the attempts run in `tasks`, so that a slow one delays no other."""
         while True:
             await self._wait()
-            started: set[Holding] = set()
-            for action in self._schedule.due(clock.now()):
-                holding = action.key
-                if not isinstance(holding, Holding):
-                    raise TypeError(f"{holding!r} is scheduled")
-                group = self._with_twins(holding)
-                if isinstance(action, Expire):
-                    self._lose(holding)
-                elif any(one.turn.locked() or one.attempts for one in group):
-                    self._look_again(holding)
-                elif started.isdisjoint(group):
-                    started.update(group)  # an attempt for one renews its twins too, and their order counts
-                    scope = anyio.CancelScope()
-                    holding.attempts.add(scope)
-                    tasks.start_soon(self._attempt, holding, scope)
+            for action in self._engine.handle(events.Tick(), clock.now()):
+                if isinstance(action, Attempt | Look):
+                    self._begin(action, tasks)
+                elif isinstance(action, Probe):
+                    tasks.start_soon(self._probe, _holding(action.key))
+                else:
+                    _settle(action, None)
+
+    def wake(self) -> None:
+        """Have the engine look at the clock now."""
+        self._told.set()
+
+    async def _wait(self) -> None:
+        # Not straight to the deadline: the loop's clock stands still while the machine sleeps, ours does not.
+        left = min(self._engine.deadline - clock.now(), limits.WAKE)
+        with anyio.move_on_after(max(left, 0.0)):
+            await self._told.wait()
+        self._told = anyio.Event()
+
+    def _tell(self, event: events.Event, reason: PortMapperError | None = None) -> None:
+        for action in self._engine.handle(event, clock.now()):
+            _settle(action, reason)
+        self._told.set()
+
+    def _begin(self, action: Attempt | Look, tasks: TaskGroup) -> None:
+        holding = _holding(action.key)
+        work = self._look if isinstance(action, Look) else partial(self._refresh, patient=True)
+        scope = anyio.CancelScope()
+        holding.attempts.add(scope)
+        tasks.start_soon(self._attempt, holding, work, action.group, scope)
+
+    async def _attempt(
+        self,
+        holding: Holding,
+        work: Callable[[Holding], Awaitable[None]],
+        group: tuple[Key, ...],
+        scope: anyio.CancelScope,
+    ) -> None:
+        try:
+            with scope, suppress(PortMapperError):  # noted; the engine has the next attempt
+                await work(holding)
+        finally:
+            holding.attempts.discard(scope)
+            self._tell(events.Ended(group))
+
+    # --- What somebody waits for
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        """Wait for a turn among all that is asked for."""
+        now = clock.now()
+        await anyio.sleep(self._engine.turn(now) - now)
+        async with self._in_flight:
+            yield
 
     async def change(self, holding: Holding, request: MappingRequest) -> None:
         """Renew now, as `request`. Raises PortMapperError; what is held then stands as it was."""
         self._refusals.check(holding.backend.name, request, clock.now(), renewal=True)
-        async with self._in_flight, holding.turn:
-            _check_wanted(holding)
-            try:
-                grant = await self._renewed(holding, request, patient=False)
-            except RequestRefused as refusal:
-                self._refusals.note(holding.backend.name, request, refusal, clock.now())
-                raise
-            holding.request = request
-            self._establish(holding, grant)
-        group = self._with_twins(holding)
-        await self._heal(group[group.index(holding) + 1 :])
+        with self._busy(holding) as group:
+            async with self._in_flight, holding.turn:
+                _check_wanted(holding)
+                try:
+                    grant = await self._renewed(holding, request)
+                except RequestRefused as refusal:
+                    self._refusals.note(holding.backend.name, request, refusal, clock.now())
+                    raise
+                holding.request = request
+                self._establish(holding, grant)
+            for twin in group[group.index(holding) + 1 :]:
+                with suppress(PortMapperError):  # noted; the engine goes on
+                    await self._renew(twin)
 
-    async def refresh(self, holding: Holding, *, patient: bool = False) -> None:
+    async def refresh(self, holding: Holding) -> None:
         """Renew now. Raises PortMapperError; a lease that is held then stands."""
-        if holding.lost and not patient:
+        if holding.lost:
             self.interrupt_searches(limits.RETRY_FIRST)
+        with self._busy(holding):
+            await self._refresh(holding)
+
+    async def replace(self, holding: Holding) -> None:
+        """Take the lease back and get it again, now. Raises PortMapperError; the mapping may be lost then."""
+        async with holding.turn:
+            _check_wanted(holding)
+            if not holding.lost:
+                await self._take_back(holding)
+        await self.refresh(holding)
+
+    async def _take_back(self, holding: Holding) -> None:
+        # A cancellation has to wait: a delete that was sent may be carried out, and then the mapping is lost.
+        with shielded(limits.RELEASE):
+            await holding.backend.unmap(holding.lease)
+            holding.write_off()
+            holding.problem = PortMapperError("it was taken back to be made anew")
+            self._tell(events.TakenBack(holding, limits.CHECK_GAP))
+            return
+        self._tell(events.Disturbed((holding,)))  # it may be gone or not
+        text = f"the gateway did not take it back within {limits.RELEASE:g} s"
+        raise GatewayTimeout(text, seconds=limits.RELEASE)
+
+    def heal(self, twins: tuple[Holding, ...]) -> None:
+        """Renew the twins of a mapping that was released, at once, but let nobody wait for it."""
+        self._tell(events.Disturbed(twins))
+
+    @contextmanager
+    def _busy(self, holding: Holding) -> Generator[tuple[Holding, ...]]:
+        group = self._group(holding)
+        self._tell(events.Began(group))
+        try:
+            yield group
+        finally:
+            self._tell(events.Ended(group))
+
+    # --- One attempt
+
+    async def _refresh(self, holding: Holding, *, patient: bool = False) -> None:
         failure: PortMapperError | None = None
-        for one in self._with_twins(holding):
+        for one in self._group(holding):
             try:
                 await self._renew(one, patient=patient)
             except PortMapperError as problem:
@@ -162,130 +223,117 @@ class RenewalEngine:
         if failure is not None:
             raise failure
 
-    async def replace(self, holding: Holding) -> None:
-        """Take the lease back and get it again, now. Raises PortMapperError; the mapping may be lost then."""
-        async with holding.turn:
-            _check_wanted(holding)
-            if not holding.lost:
-                await _take_back(holding)
-                self._lose(holding, retry=limits.RETRY_FIRST)
-        await self.refresh(holding)
-
-    async def heal_twins(self, holding: Holding) -> None:
-        """Renew the twins of a mapping that was released."""
-        await self._heal(self._with_twins(holding)[1:])
-
-    async def _heal(self, twins: Sequence[Holding]) -> None:
-        for twin in twins:
-            with suppress(PortMapperError):  # noted; its own schedule goes on
-                await self._renew(twin)
-
-    def _with_twins(self, holding: Holding) -> list[Holding]:
-        """Return `holding` and the mappings of its external port by other protocols, in the order they were made.
-
-        miniupnpd 2.3.1 on nftables finds filter rules by their port alone: renewing the TCP mapping replaces the
-        newest rule, be it that of UDP, and the other way round. Renewed one after the other in the order they were
-        made, each has its rule again. That costs nothing: it counts as the others' own renewal.
-        """
-        if holding not in self._held:
-            return [holding, *(one for one in self._held if holding.is_twin_of(one))]
-        return [one for one in self._held if one is holding or holding.is_twin_of(one)]
-
-    def _lose(self, holding: Holding, *, retry: float = 0.0) -> None:
-        holding.lose()
-        self._held.pop(holding, None)
-        self._lost.setdefault(holding)
-        self._schedule.retry(holding, clock.now(), retry)
-
     async def _renew(self, holding: Holding, *, patient: bool = False) -> None:
         room = self._search if holding.lost and patient else self._in_flight
         async with room, holding.turn:
             _check_wanted(holding)
             if not holding.lost:
                 self._refusals.check(holding.backend.name, holding.again(holding.request), clock.now(), renewal=True)
-            try:
-                grant = await self._renewed(holding, holding.request, patient=patient)
-            except PortMapperError as problem:
-                self._note_failure(holding, problem)
-                raise
+            with self._noting(holding):
+                again = holding.again(holding.request)
+                lost = holding.lost
+                grant = await (self._obtain(again, patient) if lost else self._renewed(holding, holding.request))
             self._establish(holding, grant)
 
-    def _establish(self, holding: Holding, grant: Grant) -> None:
-        if not holding.closed:
-            holding.establish(grant)
-            self.hold(holding, grant.time)
+    async def _look(self, holding: Holding) -> None:
+        """Have the gateway show the lease, and make it anew where that is gone; renew it where nothing is shown."""
+        async with self._in_flight, holding.turn:
+            _check_wanted(holding)
+            moves = self._moves
+            with self._noting(holding), _bounded("show"):
+                try:
+                    shown = await holding.backend.verify(holding.lease)
+                except MappingGone as gone:
+                    self._establish(holding, await self._anew(holding, holding.request, gone))
+                    return
+                self._check_unmoved(moves)
+            if shown is not None:
+                holding.see(shown)
+                self._tell(events.Seen(holding))
+                return
+        await self._refresh(holding)
 
-    async def _attempt(self, holding: Holding, scope: anyio.CancelScope) -> None:
-        with scope:
-            try:
-                await self.refresh(holding, patient=True)
-            except PortMapperError:
-                return  # noted; the schedule has the next attempt
-            finally:
-                holding.attempts.discard(scope)
+    async def _probe(self, holding: Holding) -> None:
+        """Ask whether what gave a lost lease answers again; then it is worth a search."""
+        with suppress(PortMapperError):  # it does not
+            await holding.backend.check()
+            self.wake_lost()
 
-    async def _renewed(self, holding: Holding, request: MappingRequest, *, patient: bool) -> Grant:
-        holding.asked = begin = clock.now()
-        moves = self._moves
-        if holding.lost:
-            return await self._obtain(holding.again(request), patient)
-        with anyio.move_on_after(limits.RENEWAL):
+    async def _renewed(self, holding: Holding, request: MappingRequest) -> Grant:
+        begin, moves = clock.now(), self._moves
+        with _bounded("renew"):
             try:
                 lease = await holding.backend.map(request, renew=holding.lease)
             except UnsupportedVersion:
                 # The gateway has been changed: whatever it speaks now knows nothing of this lease.
-                return await self._obtain(holding.again(request), patient)
+                return await self._obtain(holding.again(request), False)
+            except MappingGone as gone:
+                return await self._anew(holding, request, gone)
             await check_port(holding.backend, lease)
-            if self._moves != moves:
-                raise GatewayUnreachable("the network changed meanwhile")
-            return Grant(holding.backend, lease, begin)
-        raise GatewayTimeout(f"the gateway did not renew within {limits.RENEWAL:g} s", seconds=limits.RENEWAL)
+            self._check_unmoved(moves)
+        return Grant(holding.backend, lease, begin)
 
-    def _note_failure(self, holding: Holding, problem: PortMapperError) -> None:
-        now = clock.now()
-        holding.fail(problem)
-        if holding.lost:
-            self._schedule.retry(holding, now, _patience(problem, holding.failures))
-        elif isinstance(problem, PortUnavailable | MappingGone):
-            self._lose(holding)  # it was moved and has been released there, or somebody else has the port now
-        elif holding.doubted and isinstance(problem, RequestRefused):
-            self._lose(holding)  # it was forgotten and is not made again
-        elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
-            self._refusals.note(holding.backend.name, holding.again(holding.request), problem, now)
-            self._schedule.defer(holding, now + problem.retry_after)
-        elif holding.doubted:
-            self._schedule.advance(holding, now + limits.MIN_RENEWAL_GAP)
-        self._rescheduled.set()
+    async def _anew(self, holding: Holding, request: MappingRequest, gone: MappingGone) -> Grant:
+        """Make a mapping again that the gateway has no more. Raises `gone` when that fails."""
+        try:
+            grant = await ask(holding.backend, holding.again(request), self._refusals)
+        except PortMapperError as problem:
+            raise gone from problem
+        return replace(grant, restored=True)
 
-    def _look_again(self, holding: Holding) -> None:
-        # An attempt is under way. What is held has more attempts scheduled; what is lost must not be forgotten.
-        if holding.lost:
-            self._schedule.advance(holding, clock.now() + limits.CHECK_GAP)
+    def _check_unmoved(self, moves: int) -> None:
+        if self._moves != moves:
+            raise GatewayUnreachable("the network changed meanwhile")
 
-    async def _wait(self) -> None:
-        # Not straight to the deadline: the loop's clock stands still while the machine sleeps, ours does not.
-        deadline = self._schedule.deadline
-        left = limits.WAKE if deadline is None else min(deadline - clock.now(), limits.WAKE)
-        with anyio.move_on_after(max(left, 0.0)):
-            await self._rescheduled.wait()
-        self._rescheduled = anyio.Event()
+    def _establish(self, holding: Holding, grant: Grant) -> None:
+        if not holding.closed:
+            holding.establish(grant, restored=grant.restored or self._engine.is_doubted(holding))
+            self.hold(holding, grant.time)
+
+    @contextmanager
+    def _noting(self, holding: Holding) -> Generator[None]:
+        try:
+            yield
+        except PortMapperError as problem:
+            holding.problem = problem
+            if isinstance(problem, RequestRefused) and not holding.lost and not self._engine.is_doubted(holding):
+                self._refusals.note(holding.backend.name, holding.again(holding.request), problem, clock.now())
+            self._tell(events.Failed(holding, problem))
+            raise
+
+    def _group(self, holding: Holding) -> tuple[Holding, ...]:
+        return tuple(map(_holding, self._engine.group(holding)))
 
 
-async def _take_back(holding: Holding) -> None:
-    with anyio.move_on_after(limits.RELEASE):
-        await holding.backend.unmap(holding.lease)
-        holding.problem = PortMapperError("it was taken back to be made anew")
-        return
-    raise GatewayTimeout(f"the gateway did not take it back within {limits.RELEASE:g} s", seconds=limits.RELEASE)
+def _settle(action: Action, reason: PortMapperError | None) -> None:
+    holding = _holding(action.key)
+    if isinstance(action, Lose):
+        holding.lose(reason)
+    elif isinstance(action, Halt):
+        holding.cut_short()
+    else:
+        raise TypeError(f"{action!r} has to begin in the task of the engine")
+
+
+def _holding(key: Key) -> Holding:
+    if not isinstance(key, Holding):
+        raise TypeError(f"{key!r} is no mapping")
+    return key
+
+
+@contextmanager
+def _bounded(what: str) -> Generator[None]:
+    """Raise GatewayTimeout when the block takes longer than an attempt may."""
+    try:
+        with anyio.fail_after(limits.RENEWAL):
+            yield
+    except TimeoutError as error:
+        if isinstance(error, PortMapperError):
+            raise
+        text = f"the gateway did not {what} it within {limits.RENEWAL:g} s"
+        raise GatewayTimeout(text, seconds=limits.RENEWAL) from None
 
 
 def _check_wanted(holding: Holding) -> None:
     if holding.closed:
         raise MapperClosed(f"the mapping of {holding.request} is closed")
-
-
-def _patience(problem: PortMapperError, failures: int) -> float:
-    """Return how long to wait before a lost mapping is tried again."""
-    if isinstance(problem, NoService) and problem.lasting:
-        return limits.RETRY_LAST  # somebody has to change something first
-    return min(limits.RETRY_FIRST * 2.0 ** min(failures - 1, 10), limits.RETRY_LAST)

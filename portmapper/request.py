@@ -193,6 +193,12 @@ def parse_remote(remote: Iterable[RemoteFilter | str] | RemoteFilter | str) -> t
     return tuple(RemoteFilter.parse(one) if isinstance(one, str) else one for one in several)
 
 
+def check_interval(seconds: float | None) -> None:
+    """Raise InvalidRequest for an interval of looks that would be a flood; None is never."""
+    if seconds is not None and not seconds >= limits.CHECK_AGAIN:
+        raise InvalidRequest(f"check must be at least {limits.CHECK_AGAIN:g} seconds, or none at all")
+
+
 def check_families(request: MappingRequest, source: IPAddress) -> None:
     """Raise InvalidRequest unless all addresses of `request` are of the family of `source` (RFC 6887 section 13.3)."""
     addresses = [one.network for one in request.remote]

@@ -29,6 +29,20 @@ class Expire:
 Due = Renew | Expire
 
 
+class Pace:
+    """Hands out turns that are at least `gap` seconds apart."""
+
+    def __init__(self, gap: float) -> None:
+        self._gap = gap
+        self._next = -inf
+
+    def turn(self, now: float) -> float:
+        """Return the next turn that nobody has yet: `now`, or later."""
+        turn = max(now, self._next)
+        self._next = turn + self._gap
+        return turn
+
+
 def renewal_times(lifetime: float, jitter: Jitter, span: float = inf) -> Iterator[float]:
     """Yield the seconds after the grant at which to try to renew (RFC 6887 section 11.2.1).
 

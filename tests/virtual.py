@@ -9,9 +9,14 @@ import asyncio
 import select
 import selectors
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import trio.testing
+
+turns: list[Callable[[], bool]] = []
+"""Called at each turn of the loop, when all that could run has run and nothing is on its way; they return whether they
+made something run."""
 
 _ROUNDS = 3  # a TCP connection is there after three packets, each sent when the one before has come
 
@@ -47,8 +52,9 @@ class JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._loopback.settle()
-        ready = super().select(None if timeout is None else 0)
-        if not ready and timeout is not None:
+        woken = _turn()
+        ready = super().select(None if timeout is None and not woken else 0)
+        if not ready and timeout is not None and not woken:
             self.now += max(timeout, 0.0)
         return ready
 
@@ -76,9 +82,15 @@ class SettleFirst(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         self._loopback.settle()
+        _turn()
 
     def after_run(self) -> None:
         self._loopback.close()
+
+
+def _turn() -> bool:
+    woken = [call() for call in turns]
+    return any(woken)
 
 
 def backend(name: str) -> tuple[str, dict[str, Any]]:

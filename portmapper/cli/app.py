@@ -11,19 +11,20 @@ import anyio
 import click
 from anyio.abc import TaskGroup
 
-from portmapper import __version__
-from portmapper.cli.output import Output, progress
+from portmapper import __version__, limits
+from portmapper.cli.output import Complaints, Output, progress
 from portmapper.cli.ports import parse_port
 from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import Session, run_until_signal
-from portmapper.errors import InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
+from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
 from portmapper.gateway.detect import gateways, survey
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest
 from portmapper.request import parse_host, parse_remote
+from portmapper.state.folder import noted_mappings
 
-EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED = 1, 2, 3, 4, 5
+EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED, EXIT_IN_USE = 1, 2, 3, 4, 5, 6
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -33,6 +34,7 @@ Exit codes:
   3        no gateway was found
   4        no port mapping service answered
   5        the gateway refused
+  6        another program of this host has the port (--share joins it)
   128 + n  ended by signal n, after a clean release
 """
 
@@ -52,6 +54,10 @@ def app() -> None:
 @click.option(
     "--no-permanent", is_flag=True, help="Rather nothing than a mapping without end, if the router has no other."
 )
+@click.option("--share", is_flag=True, help="Join a program of this host that has the port; the last one closes it.")
+@click.option(
+    "--check", type=float, metavar="SECONDS", help="How often to look whether they are still there: 60, or 0 for never."
+)
 @click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
 @with_settings
 def map_command(
@@ -62,6 +68,8 @@ def map_command(
     remote: tuple[str, ...],
     third_party: str | None,
     no_permanent: bool,
+    check: float | None,
+    share: bool,
     once: bool,
     **options: Any,
 ) -> int:
@@ -78,26 +86,48 @@ def map_command(
     shared |= {} if lifetime is None else {"lifetime": lifetime}
     requests = [parse_port(text, **shared) for text in ports]
     settings = settings_of(
-        options, allow_third_party=host is not None, allow_permanent=not no_permanent, lifetime=lifetime
+        options,
+        allow_third_party=host is not None,
+        allow_permanent=not no_permanent,
+        lifetime=lifetime,
+        check=limits.CHECK if check is None else check,
     )
-    return _run(partial(_map_once if once else _map_and_hold, requests, settings))
+    return _run(partial(_map_once if once else _map_and_hold, requests, replace(settings, share=share)))
 
 
 @app.command("unmap")
-@click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/PROTOCOL]...")
+@click.argument("ports", nargs=-1, metavar="PORT[:EXTERNAL][/PROTOCOL]...")
+@click.option("--stale", is_flag=True, help="All that programs of this host left when they died.")
 @click.option("--third-party", metavar="ADDRESS", help="Whose they are, if another host's.")
 @with_settings
-def unmap_command(ports: tuple[str, ...], third_party: str | None, **options: Any) -> int:
+def unmap_command(ports: tuple[str, ...], stale: bool, third_party: str | None, **options: Any) -> int:
     """Close ports that an earlier run left open (map --once, or a crash)."""
+    _check_what_to_unmap(ports, stale, options)
+    if stale:
+        return _run(partial(_unmap_stale, settings_of(options)))
     host = None if third_party is None else parse_host(third_party)
     requests = [parse_port(text, internal_address=host) for text in ports]
     return _run(partial(_unmap, requests, settings_of(options, allow_third_party=host is not None)))
 
 
+def _check_what_to_unmap(ports: tuple[str, ...], stale: bool, options: dict[str, Any]) -> None:
+    if stale and (ports or options["no_state"] or options["simulate"]):
+        raise click.UsageError("--stale goes without PORT, --no-state and --simulate")
+    if not stale and not ports:
+        raise click.UsageError("Missing argument 'PORT[:EXTERNAL][/PROTOCOL]...', or --stale")
+
+
 @app.command("list")
+@click.option("--mine", is_flag=True, help="What programs of this host have or left; no gateway is asked.")
 @with_settings
-def list_command(**options: Any) -> int:
+def list_command(mine: bool, **options: Any) -> int:
     """Print every mapping that the gateway has, whoever made it (UPnP)."""
+    if mine:
+        if options["no_state"]:
+            raise click.UsageError("--mine goes without --no-state")
+        settings = settings_of(options)
+        settings.output.noted(noted_mappings(settings.state))
+        return 0
     return _run(partial(_list, settings_of(options)))
 
 
@@ -142,7 +172,8 @@ async def _map_once(requests: Sequence[MappingRequest], settings: Settings, task
 async def _map_all(requests: Sequence[MappingRequest], mapper: PortMapper, settings: Settings) -> list[Mapping]:
     lifetime = settings.lifetime or mapper.default_lifetime
     async with progress(f"Asking {mapper.gateway} to open {', '.join(str(request) for request in requests)} ..."):
-        return [await mapper.map_request(replace(request, lifetime=lifetime)) for request in requests]
+        wanted = [replace(request, lifetime=lifetime) for request in requests]
+        return [await mapper.map_request(request, share=settings.share) for request in wanted]
 
 
 async def _follow(mapping: Mapping, output: Output) -> None:
@@ -155,6 +186,16 @@ async def _unmap(requests: Sequence[MappingRequest], settings: Settings, tasks: 
         for request in requests:
             removed = await mapper.unmap_request(request)
             settings.output.unmapped(request, removed, mapper.gateway)
+
+
+async def _unmap_stale(settings: Settings, tasks: TaskGroup) -> None:
+    async with settings.open_mapper(tasks) as mapper:
+        async with progress(f"Asking {mapper.gateway} ..."):
+            cleared = await mapper.unmap_stale()
+        settings.output.cleared(cleared, mapper.gateway)
+    left = [one for one in cleared if one.error is not None and one.note.gateway == mapper.gateway]
+    if left:
+        raise PortMapperError(f"not removed: {', '.join(str(one.note.request) for one in left)}")
 
 
 async def _list(settings: Settings, tasks: TaskGroup) -> None:
@@ -179,6 +220,8 @@ def exit_code(error: PortMapperError) -> int:
     """Return the exit code that an error stands for."""
     if isinstance(error, (InvalidRequest, UnknownBackend)):
         return EXIT_USAGE
+    if isinstance(error, InUseLocally):
+        return EXIT_IN_USE
     if isinstance(error, NoGateway):
         return EXIT_NO_GATEWAY
     if isinstance(error, NoService):
@@ -189,6 +232,8 @@ def exit_code(error: PortMapperError) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit the process."""
     logging.getLogger("portmapper").addHandler(logging.NullHandler())  # the command says it in its own words
+    for name in ("portmapper.recording", "portmapper.state"):
+        logging.getLogger(name).addHandler(Complaints(logging.WARNING))
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         sys.exit(app.main(args=words, prog_name="portmapper", standalone_mode=False))

@@ -1,16 +1,20 @@
 """What the command says: sentences for people, one JSON object a line for programs."""
 
 import json
+import logging
 import math
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 
+from portmapper.clearing import ClearedMapping
 from portmapper.errors import NoService, PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.model import (
@@ -26,18 +30,30 @@ from portmapper.model import (
     Mapped,
     MappingRequest,
     Reachability,
+    Restored,
     reachability,
 )
 from portmapper.net.tasks import end_tasks
+from portmapper.state.folder import NotedMapping
+from portmapper.state.journal import Note, NoteState
 from portmapper.text import safe_text
 
 Json = dict[str, Any]
 
+_LINE = 500
 _PATIENCE = 0.7  # shorter waits need no word
 _WARNINGS = {
     Reachability.DOUBLE_NAT: "is a private address: another router stands between this gateway and the Internet",
     Reachability.CGNAT: "is shared by your provider (carrier-grade NAT): peers on the Internet cannot reach it",
 }
+
+
+class Complaints(logging.Handler):
+    """Tells on standard error what goes wrong beside the work."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell it in a line."""
+        print(f"portmapper: {safe_text(record.getMessage(), limit=_LINE)}", file=sys.stderr)  # noqa: T201
 
 
 class Output:
@@ -84,6 +100,25 @@ class Output:
         else:
             self._print("\n".join(map(_listed_line, found)) or f"the gateway {gateway} has no mappings")
 
+    def noted(self, mappings: Sequence[NotedMapping]) -> None:
+        """Tell what programs of this host have or left."""
+        now = time.time()
+        found = [one for one in mappings if not one.note.ended(now)]
+        for one in found:
+            self._write({"event": "noted", **_noted_json(one, now)}, [_noted_line(one, now)])
+        if not found and not self._as_json:
+            self._print("nothing is noted of any program of this host")
+
+    def cleared(self, cleared: Sequence[ClearedMapping], gateway: Gateway) -> None:
+        """Tell what became of what dead programs left."""
+        for one in cleared:
+            reason = str(one.error) if one.error else None
+            facts = {"event": "cleared", **_note_json(one.note), "removed": one.error is None, "reason": reason}
+            stays = f"{_where(one.note)} stays at {one.note.gateway}: {reason}"
+            self._write(facts, [stays if reason else f"{_where(one.note)} is no longer mapped at {one.note.gateway}"])
+        if not cleared and not self._as_json:
+            self._print(f"no program of this host that died has left anything at {gateway}")
+
     def unmapped(self, request: MappingRequest, backends: Iterable[str], gateway: Gateway) -> None:
         """Tell which backends removed a mapping."""
         names, port = list(backends), request.internal_port
@@ -100,8 +135,8 @@ class Output:
     def _write(self, facts: Json, lines: Iterable[str]) -> None:
         if self._as_json:
             self._print(json.dumps(facts))
-        else:
-            self._print("\n".join(lines))
+        elif text := "\n".join(lines):
+            self._print(text)
 
     def _print(self, text: str) -> None:
         try:
@@ -146,18 +181,26 @@ def event_lines(event: Event) -> list[str]:
         return [line, *_warnings(lease.external.address)]
     if isinstance(event, Changed):
         return [f"{what} has moved from {event.old.external} to {where}", *_warnings(lease.external.address)]
+    if isinstance(event, Restored):
+        return [f"{what} is open again at {where}: the gateway had lost it, or may have"]
     if isinstance(event, Lost):
         return [f"{what} is lost: {event.reason}; trying to get it back"]
     if isinstance(event, Closed):
         return [_closed_line(event, what, where)]
-    return [f"{what} is renewed at {where} for {lease.lifetime} s"]
+    return []  # a renewal is nothing to tell a person: with the looks in between there is one a minute
 
 
 def _closed_line(event: Closed, what: str, where: str) -> str:
     if event.remaining == 0:
         return f"{what} is closed at {where}"
-    until = "for good: the gateway knows no end" if math.isinf(event.remaining) else f"for {event.remaining:.0f} s"
-    return f"{what} stays open at {where} {until}" + (f" ({event.error})" if event.error else "")
+    return f"{what} stays open at {where} {_until(event.remaining)}" + (f" ({event.error})" if event.error else "")
+
+
+def _until(remaining: float) -> str:
+    if math.isinf(remaining):
+        return "for good: the gateway knows no end"
+    end = datetime.now().astimezone() + timedelta(seconds=remaining)
+    return f"until {end:%Y-%m-%d %H:%M:%S}, {remaining:.0f} s from now"
 
 
 def _warnings(address: IPAddress | None) -> list[str]:
@@ -205,6 +248,46 @@ def _listed_line(one: ListedMapping) -> str:
     ]
     to = f"{safe_text(one.internal_client)}:{one.internal_port}"
     return f"{one.external_port}/{one.protocol} to {to}{remote} ({', '.join(filter(None, notes))})"
+
+
+def _note_json(note: Note) -> Json:
+    return {
+        "protocol": note.request.protocol,
+        "internal": {"address": str(note.client), "port": note.request.internal_port},
+        "external": _endpoint_json(note.external) if note.external else None,
+        "remote": [str(one) for one in note.request.remote],
+        "backend": note.backend,
+        "gateway": str(note.gateway),
+    }
+
+
+def _noted_json(one: NotedMapping, now: float) -> Json:
+    note = one.note
+    return {
+        **_note_json(note),
+        "state": note.state,
+        "remaining": None if note.ends is None else round(note.ends - now),
+        "description": note.request.description,
+        "since": datetime.fromtimestamp(note.since, UTC).isoformat(timespec="seconds"),
+        "program": one.program,
+        "pid": one.pid,
+        "living": one.living,
+    }
+
+
+def _noted_line(one: NotedMapping, now: float) -> str:
+    note, owner = one.note, f"{safe_text(one.program)} (process {one.pid})"
+    what = f"{owner}, {note.state}" if one.living else f"left on purpose by {owner}"
+    if not one.living and note.state is not NoteState.DETACHED:
+        what = f"left by {owner}, which is dead: unmap --stale"
+    end = "" if note.state is NoteState.ASKED else "without end, "
+    rest = end if note.ends is None else f"{note.ends - now:.0f} s left, "
+    return f"{_where(note)} at the gateway {note.gateway} ({rest}{what})"
+
+
+def _where(note: Note) -> str:
+    to = f" (external port {note.external.port})" if note.external and note.external.port else ""
+    return f"{Endpoint(note.client, note.request.internal_port)}/{note.request.protocol}{to}"
 
 
 def _text(address: IPAddress | None) -> str | None:

@@ -11,11 +11,13 @@ import anyio
 import click
 from anyio.abc import TaskGroup, TaskStatus
 
-from portmapper import registry, state
+from portmapper import limits, registry
 from portmapper.cli.output import Output
 from portmapper.gateway.detect import gateway_at
 from portmapper.mapper import PortMapper
 from portmapper.model import Gateway
+from portmapper.request import check_interval
+from portmapper.state.folder import default_folder
 from portmapper.testing import SimulatedGateway
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +35,9 @@ class Settings:
     allow_permanent: bool = True
     interface: str | None = None
     lifetime: int | None = None
+    check: float = limits.CHECK  # 0 is never
+    state: Path | None = None
+    share: bool = False
 
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
@@ -41,8 +46,7 @@ class Settings:
         The simulated one runs in `tasks`: it has to outlive a cancellation here, to see its mappings released.
         """
         if not self.simulate:
-            key = state.load_key(_state_folder())
-            async with self._mapper(self.gateway, key) as mapper:
+            async with self._mapper(self.gateway, self.state) as mapper:
                 yield mapper
             return
         stop = anyio.Event()
@@ -53,14 +57,15 @@ class Settings:
         finally:
             stop.set()
 
-    def _mapper(self, gateway: Gateway | None, key: bytes | None) -> PortMapper:
+    def _mapper(self, gateway: Gateway | None, state: Path | None) -> PortMapper:
         return PortMapper(
             gateway=gateway,
             interface=self.interface,
             backends=self.backends,
-            key=key,
+            state=state,
             allow_third_party=self.allow_third_party,
             allow_permanent=self.allow_permanent,
+            check=self.check or None,
         )
 
 
@@ -74,6 +79,7 @@ def with_settings(command: F) -> F:
     """Add the shared options to a command; `settings_of` makes Settings of what they say."""
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line."),
+        click.option("--no-state", is_flag=True, help="Keep nothing for later runs, and look at nothing kept."),
         click.option("--simulate", is_flag=True, help="Use a simulated gateway on the loopback interface."),
         click.option(
             "--backend", "backends", multiple=True, metavar="NAME", help="pcp, natpmp, upnp or a plug-in; repeatable."
@@ -91,10 +97,12 @@ def settings_of(
     allow_third_party: bool = False,
     allow_permanent: bool = True,
     lifetime: int | None = None,
+    check: float = limits.CHECK,
 ) -> Settings:
     """Return the settings in the options of a command. Raises InvalidRequest, UnknownBackend, NoGateway."""
     backends = tuple(options["backends"]) or None
     registry.select(backends)
+    check_interval(check or None)
     gateway, interface = options["gateway"], options["interface"]
     return Settings(
         gateway=None if gateway is None else gateway_at(gateway, interface),
@@ -105,9 +113,11 @@ def settings_of(
         output=Output(as_json=options["as_json"]),
         allow_third_party=allow_third_party,
         allow_permanent=allow_permanent,
+        check=check,
+        state=None if options["no_state"] else _state_folder(),
     )
 
 
 def _state_folder() -> Path:
     override = os.environ.get("PORTMAPPER_STATE")
-    return Path(override) if override else state.default_folder()
+    return Path(override) if override else default_folder()

@@ -72,6 +72,10 @@ class NatPmpBackend(Backend):
         """Delete the mapping; RFC 6886 section 3.4 has external port 0 in a delete."""
         await self._client.map(_map_request(lease.request, 0, 0))
 
+    def farewell(self, lease: Lease) -> bytes | None:
+        """Return the request that deletes the mapping."""
+        return _map_request(lease.request, 0, 0).encode()
+
     async def find(self, request: MappingRequest) -> Lease:
         """Return a lease to delete by: the internal port is all it takes."""
         return lease_for(self, request, self._gateway, Endpoint(None, request.external_port), lifetime=request.lifetime)

@@ -13,3 +13,8 @@ def _suspend_aware_clock() -> Callable[[], float]:
 
 now = _suspend_aware_clock()
 """Seconds that never go back and do not stop while the machine sleeps, where the system has such a clock."""
+
+
+def wall() -> float:
+    """Seconds since 1970, which other processes understand; somebody may set them back or forth."""
+    return time.time()

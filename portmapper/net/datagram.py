@@ -7,7 +7,7 @@ missing route into full time-outs on asyncio, and start a resolver thread for an
 import os
 import socket
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import TracebackType
 from typing import Self, TypeVar
@@ -81,6 +81,11 @@ class Datagram(UdpSocket):
                     continue
             return
 
+    def send_at_once(self, data: bytes) -> None:
+        """Send one datagram without waiting for room. Raises GatewayUnreachable."""
+        with translated(self._peer), suppress(BlockingIOError):
+            self._socket.send(data)
+
     async def receive(self) -> bytes:
         """Wait for one datagram; one longer than any protocol allows is cut. Raises GatewayUnreachable."""
         while True:
@@ -112,6 +117,15 @@ async def converse(exchange: Exchange[T], gateway: Gateway) -> T:
                     return reply
 
 
+def send_unanswered(data: bytes, gateway: Gateway) -> None:
+    """Send one datagram to the gateway's port mapping server, at once and without an event loop.
+
+    Raises GatewayUnreachable.
+    """
+    with Datagram(gateway.address, gateway.port, source=gateway.source) as datagram:
+        datagram.send_at_once(data)
+
+
 def _timeout(exchange: Exchange[T], gateway: Gateway, seconds: float) -> GatewayTimeout:
     times = "one request" if exchange.sent == 1 else f"{exchange.sent} requests"
     return GatewayTimeout(
@@ -135,8 +149,6 @@ def translated(peer: str) -> Generator[None]:
     """Turn the system's errors into GatewayUnreachable, with words a person can use."""
     try:
         yield
-    except BlockingIOError:
-        raise
     except ConnectionRefusedError as error:
         raise GatewayUnreachable(f"nothing listens on {peer} (refused)", errno=error.errno) from error
     except PermissionError as error:

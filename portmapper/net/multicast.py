@@ -48,20 +48,24 @@ class MulticastSocket(UdpSocket):
             return data, parse_address(sender)
 
 
-class _Listener(UdpSocket):
-    async def receive(self) -> tuple[bytes, IPAddress, int]:
-        """Wait for one datagram and return it with the address and port it came from. Raises GatewayUnreachable."""
-        while True:
-            await anyio.wait_readable(self._socket)
-            with translated("the local network"):
-                try:
-                    data, sender = self._socket.recvfrom(limits.RECEIVE_BUFFER)
-                except BlockingIOError:
-                    continue
-            return data, parse_address(sender), sender[1]
+class Listener(UdpSocket):
+    """Hears what anybody sends; whoever reads decides how fast, and what is too much is dropped by the system."""
+
+    async def wait(self) -> None:
+        """Wait until there may be a datagram."""
+        await anyio.wait_readable(self._socket)
+
+    def poll(self) -> tuple[bytes, IPAddress, int] | None:
+        """Return the next datagram, if any, with the address and port it came from. Raises GatewayUnreachable."""
+        with translated("the local network"):
+            try:
+                data, sender = self._socket.recvfrom(limits.RECEIVE_BUFFER)
+            except BlockingIOError:
+                return None
+        return data, parse_address(sender), sender[1]
 
 
-class GroupSocket(_Listener):
+class GroupSocket(Listener):
     """Hears what is sent to a group on one interface, beside other listeners."""
 
     def __init__(self, group: IPAddress, port: int, gateway: Gateway) -> None:
@@ -72,7 +76,7 @@ class GroupSocket(_Listener):
         super().__init__(group, f"the group {group}", join)
 
 
-class UnicastListener(_Listener):
+class UnicastListener(Listener):
     """Hears what is sent to one address of this host, if no other program that shares the port hears it instead."""
 
     def __init__(self, source: IPAddress, port: int) -> None:

@@ -4,6 +4,7 @@ A raw socket first: a literal address with a zone would start a resolver thread 
 number tells a refused port from a silent one.
 """
 
+import errno
 import math
 import os
 import socket
@@ -31,10 +32,17 @@ async def connect(address: IPAddress, port: int, *, source: IPAddress | None = N
     with translated(f"{address} port {port}"):
         sock = await first_of(attempt, limits.CONNECT_AGAIN, socket.socket.close)
         try:
-            return await SocketStream.from_socket(sock)
+            return await _stream_of(sock)
         except BaseException:
             sock.close()
             raise
+
+
+async def _stream_of(sock: socket.socket) -> SocketStream:
+    try:
+        return await SocketStream.from_socket(sock)
+    except ValueError as error:  # what anyio says of a peer that has broken it off already
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN)) from error
 
 
 async def _connected(address: IPAddress, port: int, source: IPAddress | None) -> socket.socket:

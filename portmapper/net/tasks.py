@@ -1,12 +1,27 @@
 """Structured concurrency that anyio leaves to its users."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
 T = TypeVar("T")
+
+_bounded: ContextVar[bool] = ContextVar("_bounded", default=False)
+
+
+@contextmanager
+def shielded(seconds: float) -> Generator[anyio.CancelScope]:
+    """Keep cancellations from a block for so many seconds; then it ends, and what was begun in it gets no grace."""
+    token = _bounded.set(True)
+    try:
+        with anyio.move_on_after(seconds, shield=True) as scope:
+            yield scope
+    finally:
+        _bounded.reset(token)
 
 
 def _keep(_: object) -> None:
@@ -27,14 +42,17 @@ async def finish_begun(call: Callable[[], Awaitable[T]], *, grace: float) -> T:
     """Return what `call` returns. A cancellation takes effect when `call` has ended, or after `grace` seconds.
 
     For requests that change something at the other end: one that is cut off may still be carried out, later than
-    whatever is sent to undo it.
+    whatever is sent to undo it. Inside another `finish_begun` or `shielded` the grace is theirs: they do not add up.
     """
+    if _bounded.get():
+        return await call()
     outcome: list[T] = []
     failure: list[Exception] = []
     done = anyio.Event()
     work = anyio.CancelScope(shield=True)
 
     async def run() -> None:
+        _bounded.set(True)  # of this task alone
         with work:
             try:
                 outcome.append(await call())

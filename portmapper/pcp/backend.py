@@ -1,11 +1,15 @@
 """PCP behind the common contract."""
 
+from contextlib import suppress
 from dataclasses import replace
+from ipaddress import IPv4Address
 from typing import ClassVar, Self
+
+import anyio
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, lease_for
-from portmapper.errors import ProtocolError, RequestRefused
+from portmapper.errors import PortMapperError, ProtocolError, RequestRefused
 from portmapper.model import Endpoint, Feature, Gateway, IPAddress, Lease, MappingRequest, Protocol
 from portmapper.net import clock
 from portmapper.net.datagram import unused_udp_port
@@ -52,6 +56,16 @@ class PcpBackend(Backend):
         """Ask for the epoch."""
         await self._client_with(fast_waits).announce(timeout=limits.DISCOVERY)
 
+    async def verify(self, lease: Lease) -> Lease | None:
+        """Leave IPv4 mappings to be extended. IPv6 pinholes only have their epoch asked for.
+
+        miniupnpd 2.3.1 deletes no pinhole that was ever extended, so one would stay after its mapping was closed.
+        """
+        if isinstance(self._gateway.source, IPv4Address) or lease.request.peer is not None:
+            return None
+        await self.check()
+        return lease
+
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Ask for the mapping, or for a PEER mapping if the request is for one.
 
@@ -86,6 +100,10 @@ class PcpBackend(Backend):
         if lease.request.peer is None:
             await self._client.map(delete_request(lease, self._gateway.source))
 
+    def farewell(self, lease: Lease) -> bytes | None:
+        """Return the request that deletes the mapping; there is none for a PEER mapping."""
+        return None if lease.request.peer else delete_request(lease, self._gateway.source).encode()
+
     async def find(self, request: MappingRequest) -> Lease:
         """Return a lease to delete by: the nonce follows from the key."""
         nonce = mapping_nonce(self._key, self._gateway, request)
@@ -98,9 +116,16 @@ class PcpBackend(Backend):
         """Map an unused port for a moment: PCP has no other way to ask (section 11.6)."""
         port = unused_udp_port(self._gateway.source)
         request = MappingRequest(protocol=Protocol.UDP, internal_port=port, lifetime=limits.PROBE_LIFETIME)
-        lease = await self.map(request)
-        await self.unmap(lease)
-        return lease.external.address
+        made = True  # even by an answer that is lost, or not waited for
+        try:
+            return (await self.map(request)).external.address
+        except RequestRefused:
+            made = False
+            raise
+        finally:
+            if made:
+                with anyio.move_on_after(limits.GRACE, shield=True), suppress(PortMapperError):
+                    await self.undo(request)
 
     def is_update(self, lease: Lease, data: bytes) -> bool:
         """Whether `data` is a Mapping Update (section 14.2) that says something new about `lease`."""

@@ -1,6 +1,7 @@
 """UPnP IGD behind the common contract."""
 
 import logging
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
 
@@ -28,9 +29,10 @@ class UpnpBackend(Backend):
     title: ClassVar[str] = "UPnP IGD"
     offers: ClassVar[frozenset[Feature]] = frozenset({Feature.THIRD_PARTY, Feature.REMOTE})
 
-    def __init__(self, gateway: Gateway, grants: MappingGrants | PinholeGrants) -> None:
+    def __init__(self, gateway: Gateway, grants: MappingGrants | PinholeGrants, memory: Memory) -> None:
         self._gateway = gateway
         self._grants = grants
+        self._memory = memory
 
     @classmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
@@ -39,17 +41,29 @@ class UpnpBackend(Backend):
         device = await find_device(gateway, timeout=min(options.timeout, limits.DISCOVERY), turn=memory.turn)
         session = _Session(gateway, options, memory, device)
         if isinstance(gateway.address, IPv4Address):
-            return cls(gateway, await session.mapping_grants())
-        return cls(gateway, session.pinhole_grants())
+            return cls(gateway, await session.mapping_grants(), memory)
+        return cls(gateway, session.pinhole_grants(), memory)
+
+    def hurry(self) -> None:
+        """Make several requests at once; back to one when the device drops them."""
+        self._memory.hurry()
 
     async def check(self) -> None:
         """Look for what was granted."""
         await self._grants.check()
 
+    async def verify(self, lease: Lease) -> Lease | None:
+        """Look for the mapping, and for the external address, which may be another by now."""
+        if not await self._grants.shows(lease):
+            return None
+        address = await address_or_last(self, lease)
+        return replace(lease, external=Endpoint(address, lease.external.port))
+
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Make the mapping in a form that the device accepts, or extend it, and read back what became of it."""
         granted = await (self._grants.map(request) if renew is None else self._grants.renew(request, renew))
         address = granted.external.address or await address_or_last(self, renew)
+        self._grants.settle(request)
         return self._lease(request, granted, Endpoint(address, granted.external.port))
 
     async def unmap(self, lease: Lease) -> None:
@@ -97,6 +111,7 @@ class _Session:
             self._device.make,
             permanent=self._options.permanent,
             state_lost=self._options.state_lost,
+            left_ports=self._options.left_ports,
         )
 
     async def _sound_connection(self) -> IgdClient:

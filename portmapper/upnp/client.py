@@ -30,6 +30,7 @@ async def _nowhere() -> tuple[Service, http.Route]:
 class IgdClient:
     """Requests to one service, one at a time for all that share `turn`: devices drop the second of two.
 
+    Where `turn` lets in more, somebody is in a hurry; the first request that is dropped makes it one at a time again.
     A request that changes something and was begun is finished even when it is cancelled: one that is cut off may still
     be carried out, and then later than the next. When the port of the device refuses, `find_again` tells where it is
     now: routers choose another port when they restart.
@@ -40,13 +41,13 @@ class IgdClient:
         service: Service,
         route: http.Route,
         *,
-        turn: anyio.Lock | None = None,
+        turn: anyio.CapacityLimiter | None = None,
         find_again: FindAgain = _nowhere,
         grace: float = limits.GRACE,
     ) -> None:
         self.service = service
         self._route = route
-        self._turn = turn or anyio.Lock()
+        self._turn = turn or anyio.CapacityLimiter(1)
         self._find_again = find_again
         self._grace = grace
         self._extended = False  # the device wants M-POST
@@ -63,8 +64,14 @@ class IgdClient:
         """
         values = {key: str(value) for key, value in arguments.items()}
         exchange = partial(self._exchange, name, values)
-        async with self._turn:
-            return await (exchange() if _is_question(name) else finish_begun(exchange, grace=self._grace))
+        alone = self._turn.total_tokens == 1
+        try:
+            return await self._in_turn(name, exchange)
+        except GatewayUnreachable:
+            if alone or name in _NOT_REPEATABLE:
+                raise
+        self._turn.total_tokens = 1
+        return await self._in_turn(name, exchange)
 
     async def ask(self, name: str, *, within: float) -> dict[str, str]:
         """Do as `call` for a question without arguments; the device has `within` seconds, once it is its turn."""
@@ -72,6 +79,10 @@ class IgdClient:
             with anyio.move_on_after(within):
                 return await self._exchange(name, {})
         raise GatewayTimeout(f"the device answered no simple question within {within:g} s", seconds=within)
+
+    async def _in_turn(self, name: str, exchange: Callable[[], Awaitable[dict[str, str]]]) -> dict[str, str]:
+        async with self._turn:
+            return await (exchange() if _is_question(name) else finish_begun(exchange, grace=self._grace))
 
     async def _exchange(self, name: str, values: dict[str, str]) -> dict[str, str]:
         try:

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import anyio
@@ -11,13 +12,14 @@ import anyio
 from portmapper import limits
 from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolError, UnsupportedRequest
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest, Protocol
-from portmapper.net.tasks import first_of
+from portmapper.net.tasks import finish_begun, first_of
 from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
 from portmapper.upnp.description import Service
 from portmapper.upnp.entries import Entry, granted_lifetime, was_lengthened
 from portmapper.upnp.faults import Fault, fault_for
 from portmapper.upnp.mappings import UNKNOWN_OUTCOME, PortMappings, remote_host
+from portmapper.upnp.recent import Recent
 from portmapper.upnp.values import parse_client
 
 _FIRST_DYNAMIC_PORT = 49152  # RFC 6335 section 6
@@ -31,16 +33,21 @@ _SERVICE = "urn:schemas-upnp-org:service:WANIPConnection:1"
 class Memory:
     """What is known about the devices of one gateway, shared by the backends that are opened there in turn."""
 
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    turn: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, 1))
+    removal: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, 1))
     habits: dict[_Make, Habits] = field(default_factory=dict[_Make, Habits])
     choosing: anyio.Lock = field(default_factory=anyio.Lock)
-    made: dict[_Key, MappingRequest] = field(default_factory=dict[_Key, MappingRequest])
+    made: Recent[_Key, MappingRequest] = field(default_factory=Recent[_Key, MappingRequest])
     """What was made there, by external port, protocol and remote host, and not taken back."""
 
-    missed: set[_Key] = field(default_factory=set[_Key])
+    missed: Recent[_Key, None] = field(default_factory=Recent[_Key, None])
     """What of that was told to be lost and is not made again yet: one restart is told once, whatever is missing."""
 
     _chosen: tuple[Sequence[Service], Service, float] | None = None
+
+    def hurry(self) -> None:
+        """Let several requests be made at once."""
+        self.turn.total_tokens = self.removal.total_tokens = limits.HURRY_WIDTH
 
     def choose(self, services: Sequence[Service], best: Service, now: float) -> None:
         """Remember for a minute which of the connections of a device is the best, and does address translation."""
@@ -54,7 +61,8 @@ class Memory:
 
     def miss_all(self) -> None:
         """Note that the device has lost everything."""
-        self.missed.update(self.made)
+        for key, _ in self.made:
+            self.missed.note(key, None)
 
     def learn(self, make: _Make, habits: Habits) -> None:
         """Remember what a make of device needs."""
@@ -82,22 +90,26 @@ class MappingGrants:
         *,
         permanent: bool,
         state_lost: Callable[[], None],
+        left_ports: Callable[[MappingRequest], frozenset[int]],
     ) -> None:
         self._mappings = mappings
         self._memory = memory
         self._make = (*make, mappings.version)  # what version 1 needs may be wrong for version 2
         self._permanent = permanent
         self._state_lost = state_lost
+        self._left_ports = left_ports
         self._addresses: list[IPAddress | None] = []  # the external address that was told last, once it was
         self._shows = False  # the device was seen to show a mapping that it has
-        self._begun: dict[MappingRequest, Attempt] = {}  # asked for, and not seen to be there or refused yet
+        self._begun = Recent[MappingRequest, Attempt]()  # asked for, neither settled nor refused yet
 
     async def map(self, request: MappingRequest) -> Granted:
         """Make a mapping, step by step in the forms that devices accept."""
         check_remote(request)
+        self._begun.drop(request)
         habits = self._memory.habits.get(self._make, Habits())
         version = self._mappings.version
-        ladder = Ladder(request, habits, version=version, permanent=self._permanent, ports=_other_ports())
+        first = await self._at_the_old_port(request)
+        ladder = Ladder(first, habits, version=version, permanent=self._permanent, ports=_other_ports())
         while True:
             try:
                 granted = await self._try(request, ladder.attempt)
@@ -109,30 +121,31 @@ class MappingGrants:
                 return granted
 
     async def renew(self, request: MappingRequest, lease: Lease) -> Granted:
-        """Extend a mapping by adding it again. Raises MappingGone when somebody else has the port now."""
+        """Extend a mapping by adding it again. Raises MappingGone when the port is somebody else's now, or nobody's."""
         if request.remote != lease.request.remote:
             raise UnsupportedRequest("UPnP cannot change who may come in; close the mapping and make another")
         attempt = renewal(request, lease, self._memory.habits.get(self._make, Habits()))
         known, entry = await self._look_up(attempt.external_port, request)
-        self._check_still_ours(entry, attempt, request)
-        if known and entry is None and self._shows and _key(attempt.external_port, request) not in self._memory.missed:
-            self._tell_lost()  # it had this one: perhaps it lost the others too
+        self._check_still_ours(entry, attempt.external_port, request)
+        if known and entry is None and self._shows:
+            self._tell_lost(_key(attempt.external_port, request))
         granted = await self._add_and_verify(request, attempt)
         if was_lengthened(granted.lifetime, lease):
             return granted
-        await self._mappings.delete(attempt.external_port, request)  # the same again changes nothing there
-        return await self._add_and_verify(request, attempt)
+        # The same again changes nothing there. Cut off between the two, there would be no mapping at all.
+        return await finish_begun(partial(self._replace, request, attempt), grace=limits.GRACE)
 
     async def unmap(self, lease: Lease) -> None:
         """Delete a mapping unless it is gone or belongs to somebody else by now."""
         key = _key(lease.external.port, lease.request)
-        self._memory.made.pop(key, None)
-        self._memory.missed.discard(key)
-        known, entry = await self._look_up(lease.external.port, lease.request)
-        if entry is not None and not self._mappings.leads_there(entry, lease.request):
-            return
-        if entry is not None or not known or not self._shows:
-            await self._mappings.delete(lease.external.port, lease.request)
+        self._memory.made.drop(key)
+        self._memory.missed.drop(key)
+        async with self._memory.removal:  # of many, one is gone before the next is looked up
+            known, entry = await self._look_up(lease.external.port, lease.request)
+            if entry is not None and not self._mappings.leads_there(entry, lease.request):
+                return
+            if entry is not None or not known or not self._shows:
+                await self._mappings.delete(lease.external.port, lease.request)
 
     async def find(self, request: MappingRequest) -> Granted:
         """Return the mapping that leads where `request` wants it: at its external port, or else at any."""
@@ -146,9 +159,13 @@ class MappingGrants:
             raise NoMapping(f"external port {wanted}/{request.protocol} does not lead to {client}")
         return Granted(Endpoint(None, listed.external_port), request.lifetime)
 
+    def settle(self, request: MappingRequest) -> None:
+        """Note that the outcome of `map` or `renew` is known to whoever asked: there is nothing to undo any more."""
+        self._begun.drop(request)
+
     async def undo(self, request: MappingRequest) -> None:
         """Delete what was asked for without a clear answer, if it shows."""
-        attempt = self._begun.pop(request, None)
+        attempt = self._begun.drop(request)
         port = await self._find_made(request, attempt) if attempt else None
         if port is not None:
             await self._mappings.delete(port, request)
@@ -159,13 +176,26 @@ class MappingGrants:
         Another external address is as good as a loss, for the leases tell the old one.
         """
         await self._check_address()
-        for key, request in tuple(self._memory.made.items())[-limits.CHECKED_LEASES :]:
+        for key, request in tuple(self._memory.made)[-limits.CHECKED_LEASES :]:
             known, entry = await self._look_up(key[0], request)
             gone = entry is None or not self._mappings.leads_there(entry, request)
             if known and gone and self._shows:
-                self._tell_lost()
-                self._memory.made.pop(key, None)  # looked for once
+                self._tell_lost(key)
+                self._memory.made.drop(key)  # looked for once
                 return
+
+    async def shows(self, lease: Lease) -> bool:
+        """Whether the device shows the mapping. Raises MappingGone when it shows that it has it no more."""
+        port, request = lease.external.port, lease.request
+        known, entry = await self._look_up(port, request)
+        if not known or (entry is None and not self._shows):
+            return False
+        self._check_still_ours(entry, port, request)
+        if entry is None:
+            self._tell_lost(_key(port, request))
+            self._memory.made.drop(_key(port, request))
+            raise MappingGone(f"the gateway has nothing at external port {port}/{request.protocol} any more")
+        return entry.enabled
 
     async def list_all(self) -> tuple[ListedMapping, ...]:
         """Return every mapping of the device."""
@@ -179,7 +209,8 @@ class MappingGrants:
     async def _check_address(self) -> None:
         old = self._addresses
         with suppress(Fault, ProtocolError):  # it does not tell
-            if old and old != [await self.external_address()]:
+            new = [await self.external_address()]
+            if old and old != new:
                 self._state_lost()
 
     async def _try(self, request: MappingRequest, attempt: Attempt) -> Granted:
@@ -189,13 +220,24 @@ class MappingGrants:
                 raise _taken(attempt.external_port, request, entry)
         return await self._add_and_verify(request, attempt)
 
+    async def _replace(self, request: MappingRequest, attempt: Attempt) -> Granted:
+        await self._mappings.delete(attempt.external_port, request)
+        try:
+            return await self._add_and_verify(request, attempt)
+        except PortMapperError as problem:
+            if isinstance(problem, Fault):
+                self._memory.made.drop(_key(attempt.external_port, request))
+            text = f"the device deleted the mapping to lengthen its lease, and did not make it again: {problem}"
+            raise MappingGone(text) from problem
+
     async def _add_and_verify(self, request: MappingRequest, attempt: Attempt) -> Granted:
-        self._begun[request] = attempt
+        self._begun.note(request, attempt)
         port = await self._add(request, attempt)
-        lifetime = await self._verify(request, replace(attempt, external_port=port))
-        self._memory.made[_key(port, request)] = request
-        self._memory.missed.discard(_key(port, request))
-        self._begun.pop(request, None)
+        made = replace(attempt, external_port=port, any_port=False)
+        self._begun.note(request, made)
+        lifetime = await self._verify(request, made)
+        self._memory.made.note(_key(port, request), request)
+        self._memory.missed.drop(_key(port, request))
         return Granted(Endpoint(None, port), lifetime)
 
     async def _add(self, request: MappingRequest, attempt: Attempt) -> int:
@@ -210,7 +252,7 @@ class MappingGrants:
                 raise
             return port
         except Fault:
-            self._begun.pop(request, None)
+            self._begun.drop(request)
             raise
 
     async def _look_beside(self, request: MappingRequest, attempt: Attempt) -> int | None:
@@ -306,18 +348,35 @@ class MappingGrants:
             return False, None  # a host name could be anybody's, ours too
         return True, entry
 
-    def _tell_lost(self) -> None:
-        self._memory.miss_all()
-        self._state_lost()
+    def _tell_lost(self, key: _Key) -> None:
+        """Say that `key` is missing: perhaps the device lost the others too. One restart is told once."""
+        if key not in self._memory.missed:
+            self._memory.miss_all()
+            self._state_lost()
 
     def _may_take_over(self, entry: Entry, attempt: Attempt, request: MappingRequest) -> bool:
         # With another text another program made it, and will remove it; but some devices change what we wrote.
-        ours = entry.description == attempt.description or _key(attempt.external_port, request) in self._memory.made
+        ours = (
+            entry.description == attempt.description
+            or _key(attempt.external_port, request) in self._memory.made
+            or not self._left_ports(request).isdisjoint({attempt.external_port, 0})
+        )
         return ours and self._mappings.leads_there(entry, request)
 
-    def _check_still_ours(self, entry: Entry | None, attempt: Attempt, request: MappingRequest) -> None:
+    async def _at_the_old_port(self, request: MappingRequest) -> MappingRequest:
+        """Return `request` at the port where a program that died may have got it, without living to note where."""
+        if request.exact or 0 not in self._left_ports(request):
+            return request
+        with suppress(PortMapperError):
+            listed = await self._listed(request, description=request.description)
+            if listed is not None:
+                return replace(request, external_port=listed.external_port)
+        return request
+
+    def _check_still_ours(self, entry: Entry | None, port: int, request: MappingRequest) -> None:
         if entry is not None and not self._mappings.leads_there(entry, request):
-            raise MappingGone(_who_has(attempt.external_port, request, entry))
+            self._memory.made.drop(_key(port, request))
+            raise MappingGone(_who_has(port, request, entry))
 
 
 def check_remote(request: MappingRequest) -> None:

@@ -3,11 +3,19 @@
 from collections.abc import Callable
 
 from portmapper import limits
-from portmapper.errors import NoMapping, PortMapperError, PortUnavailable, ProtocolError, UnsupportedRequest
+from portmapper.errors import (
+    MappingGone,
+    NoMapping,
+    PortMapperError,
+    PortUnavailable,
+    ProtocolError,
+    UnsupportedRequest,
+)
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest
 from portmapper.upnp.faults import Fault
 from portmapper.upnp.grants import Granted
 from portmapper.upnp.pinholes import NO_SUCH_ENTRY, Pinholes, check_allowed, lease_time
+from portmapper.upnp.recent import Recent
 
 _ID = 2  # bytes
 
@@ -22,20 +30,20 @@ class PinholeGrants:
         self._pinholes = pinholes
         self._source = source
         self._state_lost = state_lost
-        self._made: dict[bytes, MappingRequest] = {}
-        self._begun: set[MappingRequest] = set()  # asked for without an answer yet
+        self._made = Recent[bytes, MappingRequest]()
+        self._begun = Recent[MappingRequest, None]()  # asked for without an answer yet
 
     async def map(self, request: MappingRequest) -> Granted:
         """Open a pinhole, unless nothing is filtered."""
         check_flow(request)
+        self._begun.drop(request)
         status = await self._pinholes.status()
         if not status.enabled:
             return self._granted(request, 0, b"")
         check_allowed(status)
-        self._begun.add(request)
+        self._begun.note(request, None)
         token = (await self._pinholes.add(request)).to_bytes(_ID, "big")
-        self._begun.discard(request)
-        self._remember(token, request)
+        self._made.note(token, request)
         return self._granted(request, lease_time(request), token)
 
     async def renew(self, request: MappingRequest, lease: Lease) -> Granted:
@@ -47,6 +55,7 @@ class PinholeGrants:
         except Fault as fault:
             if fault.code != NO_SUCH_ENTRY:
                 raise
+            self._made.drop(lease.token)
             self._state_lost()  # ids do not outlive a restart (section 2.4.9)
             return await self._anew(request, lease)
         return self._granted(request, lease_time(request), lease.token)
@@ -54,13 +63,17 @@ class PinholeGrants:
     async def unmap(self, lease: Lease) -> None:
         """Close a pinhole."""
         if lease.token:
-            self._made.pop(lease.token, None)
+            self._made.drop(lease.token)
             await self._pinholes.delete(_id(lease.token))
+
+    def settle(self, request: MappingRequest) -> None:
+        """Note that the outcome of `map` or `renew` is known to whoever asked: there is nothing to undo any more."""
+        self._begun.drop(request)
 
     async def undo(self, request: MappingRequest) -> None:
         """Close the pinhole that was asked for without a clear answer: asking again tells its id."""
         if request in self._begun:
-            self._begun.discard(request)
+            self._begun.drop(request)
             await self._pinholes.delete(await self._pinholes.add(request))
 
     async def find(self, request: MappingRequest) -> Granted:
@@ -72,13 +85,31 @@ class PinholeGrants:
 
     async def check(self) -> None:
         """Look whether the device still has what it gave; it has lost its state when one is missing."""
-        for token in tuple(self._made)[-limits.CHECKED_LEASES :]:
+        made = tuple(self._made)[-limits.CHECKED_LEASES :]
+        if not made:
+            await self._pinholes.status()  # to see whether it answers
+        for token, _ in made:
             try:
                 if not await self._pinholes.exists(_id(token)):
+                    self._made.drop(token)  # said once
                     self._state_lost()
                     return
             except (Fault, ProtocolError):
                 return  # it does not tell
+
+    async def shows(self, lease: Lease) -> bool:
+        """Whether the device shows the pinhole. Raises MappingGone when it shows that it has it no more."""
+        if not lease.token:
+            return not (await self._pinholes.status()).enabled
+        try:
+            there = await self._pinholes.exists(_id(lease.token))
+        except (Fault, ProtocolError):
+            return False  # it does not tell
+        if not there:
+            self._made.drop(lease.token)
+            self._state_lost()
+            raise MappingGone("the gateway has this pinhole no more")
+        return True
 
     async def list_all(self) -> tuple[ListedMapping, ...]:
         """Raise UnsupportedRequest: the service has no list."""
@@ -96,10 +127,6 @@ class PinholeGrants:
             except PortMapperError:
                 return granted  # it ends by itself
         return granted
-
-    def _remember(self, token: bytes, request: MappingRequest) -> None:
-        self._made.pop(token, None)
-        self._made[token] = request
 
     def _granted(self, request: MappingRequest, lifetime: int, token: bytes) -> Granted:
         address = request.internal_address or self._source

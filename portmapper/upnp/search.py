@@ -2,6 +2,7 @@
 
 import logging
 import math
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
@@ -34,7 +35,9 @@ class Device:
         return (self.server, self.description.model)
 
 
-async def find_device(gateway: Gateway, *, timeout: float, turn: anyio.Lock | None = None) -> Device:
+async def find_device(
+    gateway: Gateway, *, timeout: float, turn: AbstractAsyncContextManager[object] | None = None
+) -> Device:
     """Return the first device that answers a search and has a usable description.
 
     The gateway's own answer wins at once. That of another host on the link, which may be the gateway under another
@@ -48,17 +51,23 @@ async def find_device(gateway: Gateway, *, timeout: float, turn: anyio.Lock | No
         search = _Search(socket, gateway, clock.now())
         for _ in range(limits.DESCRIPTION_FETCHES):
             candidate = await search.next_candidate()
-            problem = GatewayTimeout(f"the device at {candidate.address} did not describe itself in time")
             left, scope.deadline = scope.deadline - anyio.current_time(), math.inf
             async with turn:
                 search_ends = anyio.current_time() + left
                 scope.deadline = search_ends + limits.DESCRIBED
                 try:
+                    problem = _undescribed(candidate)
                     return await _look_at(candidate, gateway)
+                except GatewayTimeout:
+                    pass  # that is what was noted
                 except PortMapperError as error:
                     problem = error
             scope.deadline = search_ends
     raise problem or GatewayTimeout(f"no UPnP gateway answered the search at {gateway} within {timeout:.1f} s")
+
+
+def _undescribed(candidate: Candidate) -> GatewayTimeout:
+    return GatewayTimeout(f"the UPnP device at {candidate.address} did not describe itself in time", sent=1)
 
 
 async def _look_at(candidate: Candidate, gateway: Gateway) -> Device:

@@ -67,6 +67,7 @@ def event(process: subprocess.Popen[str]) -> dict[str, Any]:
         (["map", "8080", "--gateway", "0.0.0.0"], "0.0.0.0 cannot be the address of a gateway"),
         (["map", "8080", "--gateway", "\x1b[2J"], "gateway must be an IP address"),
         (["map", "8080", "--lifetime", "0"], "lifetime must be 1 to 4294967295, not 0"),
+        (["map", "8080", "--check", "4"], "check must be at least 5 seconds, or none at all"),
         (["map", "8080", "--lifetime", "long"], "'long' is not a valid integer"),
         pytest.param(
             ["map", "8080", "--exact"],
@@ -250,13 +251,16 @@ def test_errors_are_objects_too(environment: dict[str, str]) -> None:
     assert list(found["reasons"]) == ["pcp"]
 
 
-def test_a_damaged_key_is_said_and_not_overwritten(environment: dict[str, str]) -> None:
+def test_a_damaged_key_is_said_once_and_neither_overwritten_nor_in_the_way(environment: dict[str, str]) -> None:
     folder = Path(environment["PORTMAPPER_STATE"])
     folder.mkdir()
     (folder / "key").write_bytes(b"short")
+    (folder / "key").chmod(0o600)
     done = run(environment, "map", "8080", "--gateway", "127.0.0.2")
-    assert done.returncode == 1
-    assert "damaged" in done.stderr
+    assert done.returncode == 4  # nothing listens there: it was asked all the same
+    complaint = f"portmapper: going on without keeping state: {folder / 'key'} is damaged; remove it to start afresh"
+    assert done.stderr.splitlines()[0] == complaint
+    assert done.stderr.count("is damaged") == 1
     assert (folder / "key").read_bytes() == b"short"
 
 

@@ -10,7 +10,7 @@ from tests.hostile.rude import Trap
 
 
 @pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch, virtual_time: None) -> None:
     """The same schedule, faster, and no multicast."""
     for name, value in {
         "FAST_WAITS": (0.2, 0.2, 0.2),

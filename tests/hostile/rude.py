@@ -4,11 +4,10 @@ import itertools
 import math
 import random
 import socket
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 
@@ -18,8 +17,6 @@ from portmapper.mapper import PortMapper
 from portmapper.model import Endpoint, IPAddress, Lease
 from portmapper.testing import SimulatedGateway
 from portmapper.upnp import ssdp
-
-C = TypeVar("C")
 
 BAR = 12.0  # seconds within which there is an answer, whatever the gateway does
 HTML = b"<!DOCTYPE html><html><head><title>Router login</title></head><body>Please log in.</body></html>"
@@ -36,29 +33,6 @@ def a_port() -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, suppress(OSError):
             tcp.bind(("127.0.0.1", port))
             return port
-
-
-async def each(cases: Mapping[str, C], check: Callable[[C], Awaitable[None]]) -> None:
-    """Check the cases side by side; fail with the names of those that fail."""
-    failures: dict[str, Exception] = {}
-    at_once = anyio.CapacityLimiter(30)
-
-    async def one(name: str, case: C) -> None:
-        async with at_once:
-            try:
-                await check(case)
-            except Exception as error:  # noqa: BLE001 - collected
-                failures[name] = error
-
-    async with anyio.create_task_group() as tasks:
-        for name, case in cases.items():
-            tasks.start_soon(one, name, case)
-    if failures:
-        raise ExceptionGroup(f"in the cases {', '.join(failures)}", list(failures.values()))
-
-
-def named(*cases: str) -> dict[str, str]:
-    return {repr(case[:40]): case for case in cases}
 
 
 async def outcome(gateway: SimulatedGateway, *backends: str, leaves: int = 0) -> Lease | NoService:

@@ -31,7 +31,7 @@ _EXTERNAL_PORT = {NATPMP: 10, PCP: 42}
 
 
 @pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch, virtual_time: None) -> None:
     """The same schedule, faster, and no multicast."""
     for name, value in {
         "FAST_WAITS": (0.1, 0.1),

@@ -7,6 +7,7 @@ import pytest
 from portmapper import limits
 from portmapper.errors import GatewayTimeout, GatewayUnreachable, ProtocolError
 from portmapper.model import IPAddress
+from tests.cases import each, named
 from tests.hostile.rude import (
     HTML,
     LAUGHS,
@@ -15,8 +16,6 @@ from tests.hostile.rude import (
     a_description,
     a_port,
     an_answer,
-    each,
-    named,
     outcome,
     reason_of,
     succeeds,

@@ -15,15 +15,14 @@ from portmapper.testing import SimulatedGateway
 from portmapper.testing.igd_switches import IgdSwitches
 from portmapper.upnp import soap
 from portmapper.upnp.faults import Fault
+from tests.cases import each, named
 from tests.hostile.rude import (
     HTML,
     LAUGHS,
     RudeIgd,
     a_fault,
     a_port,
-    each,
     is_action,
-    named,
     no_result,
     outcome,
     reason_of,

@@ -14,7 +14,8 @@ from portmapper.testing.igd_switches import IgdSwitches
 from portmapper.upnp import soap
 from portmapper.upnp.faults import Fault
 from portmapper.upnp.xml import decode_xml
-from tests.hostile.rude import RudeIgd, a_port, each, is_action, named, outcome, reason_of, succeeds
+from tests.cases import each, named
+from tests.hostile.rude import RudeIgd, a_port, is_action, outcome, reason_of, succeeds
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,8 @@ from portmapper.errors import GatewayTimeout, NoMapping, NoService, ProtocolErro
 from portmapper.mapper import PortMapper
 from portmapper.model import IPAddress, Lease, Protocol
 from portmapper.testing import SimulatedGateway
-from tests.hostile.rude import HTML, a_port, each, outcome, reason_of, succeeds
+from tests.cases import each
+from tests.hostile.rude import HTML, a_port, outcome, reason_of, succeeds
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,8 @@ from portmapper.mapper import PortMapper
 from portmapper.testing import igd_answers, igd_front
 from portmapper.testing.igd_switches import IgdSwitches
 from portmapper.upnp import soap, ssdp
-from tests.hostile.rude import RudeIgd, a_description, a_fault, a_port, each, is_action, no_result
+from tests.cases import each
+from tests.hostile.rude import RudeIgd, a_description, a_fault, a_port, is_action, no_result
 
 PAYLOADS = {
     "title": "\x1b]0;PWNED\x07",

@@ -6,7 +6,7 @@ import logging
 import anyio
 import pytest
 
-from portmapper import Closed, GatewayTimeout, Mapping, MappingState, PortMapper, open_mapping
+from portmapper import Closed, GatewayTimeout, Mapping, MappingState, PortMapper, limits, open_mapping
 from portmapper.model import IPAddress
 from portmapper.testing import SimulatedGateway
 
@@ -95,7 +95,7 @@ async def _cancelled_after(moment: int, mapper: PortMapper) -> Mapping | None:
 
 @pytest.mark.conforms("NP-27")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
-async def test_a_dead_gateway_delays_the_exit_by_2_s_at_most_and_the_user_knows(
+async def test_a_dead_gateway_delays_the_exit_by_less_than_2_s_and_the_user_knows(
     backend: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """F43: three mappings, released side by side."""
@@ -106,12 +106,12 @@ async def test_a_dead_gateway_delays_the_exit_by_2_s_at_most_and_the_user_knows(
             simulated.silent = True
             begin = anyio.current_time()
         took = anyio.current_time() - begin
-        assert took <= 2
+        assert took <= limits.RELEASE
         for stream in streams:
             *_, closed = [event async for event in stream]
             assert isinstance(closed, Closed)
             assert isinstance(closed.error, GatewayTimeout)
-            assert 600 - took <= closed.remaining < 600
+            assert 599.9 - took <= closed.remaining < 600
         assert all(mapping.state is MappingState.CLOSED for mapping in mappings)
         assert [record.levelno for record in caplog.records if "not released" in record.message] == [
             logging.WARNING

@@ -187,7 +187,9 @@ async def test_a_slow_renewal_delays_no_other(monkeypatch: pytest.MonkeyPatch) -
         simulated.deaf_to = (4001).to_bytes(2, "big")
         await anyio.sleep(HOUR * 0.6)
         ends = {entry.internal.port: entry.ends - begin for entry in simulated.table}
-        assert ends == pytest.approx({4001: HOUR, 4002: HOUR * 25 / 16, 4003: HOUR * 25 / 16})  # renewed at 9/16
+        assert ends == pytest.approx(
+            {4001: HOUR, 4002: HOUR * 25 / 16, 4003: HOUR * 25 / 16}, abs=0.1
+        )  # renewed at 9/16
         await next_of(slow, Lost, within=HOUR)
         assert all(other.state is MappingState.MAPPED for other in others)
         await anyio.sleep(2)
@@ -215,7 +217,7 @@ async def test_twins_that_are_due_at_once_are_renewed_in_one_go() -> None:
         for protocol in ("udp", "tcp"):
             await mapper.map(4001, protocol, external_port=21238)
         simulated.datagrams.clear()
-        mapper._keeper._engine.recover()
+        mapper._keeper.recover()
         await anyio.sleep(limits.RECOVERY_WAIT + 1)
         renewed = [data[1] for data in simulated.datagrams if len(data) == 12]
         assert renewed in ([1, 2], [1, 2, 1, 2])

@@ -18,6 +18,7 @@ from portmapper.pcp import wire as pcp
 from portmapper.testing import SimulatedGateway
 from portmapper.testing.pcp_server import mapping_update
 from portmapper.testing.table import Entry
+from tests.announcing import announce
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
@@ -177,13 +178,6 @@ async def test_updates_that_do_not_end_make_us_ask_every_4_s_at_most() -> None:
         assert min(gaps) >= limits.MIN_RENEWAL_GAP
 
 
-def announce(simulated: SimulatedGateway, message: natpmp.AddressResponse | pcp.AnnounceResponse) -> None:
-    """Send `message` to the group, as the gateway does."""
-    sender = simulated.control_socket
-    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, simulated.gateway.address.packed)
-    sender.sendto(message.encode(), (limits.ALL_HOSTS, limits.ANNOUNCEMENT_PORT))
-
-
 @pytest.mark.conforms("NP-70")
 async def test_a_new_external_address_that_is_announced_is_told_once() -> None:
     """All ten announcements tell it, and the gateway has lost nothing."""
@@ -191,7 +185,7 @@ async def test_a_new_external_address_that_is_announced_is_told_once() -> None:
         stream = mapping.events()
         renumber(simulated)
         for wait in (0.25 * 2**k for k in range(10)):
-            announce(simulated, natpmp.AddressResponse(result=0, epoch=simulated.epoch, address=ELSEWHERE))
+            announce(simulated, natpmp.AddressResponse(result=0, epoch=simulated.epoch, address=ELSEWHERE).encode())
             await anyio.sleep(wait)
         _, changed = told(stream)
         assert isinstance(changed, Changed)
@@ -202,7 +196,7 @@ async def test_a_new_external_address_that_is_announced_is_told_once() -> None:
 async def test_a_new_external_address_that_the_gateway_does_not_confirm_is_none() -> None:
     async with mapped("natpmp") as (simulated, _, mapping, _):
         stream = mapping.events()
-        announce(simulated, natpmp.AddressResponse(result=0, epoch=simulated.epoch, address=ELSEWHERE))
+        announce(simulated, natpmp.AddressResponse(result=0, epoch=simulated.epoch, address=ELSEWHERE).encode())
         await anyio.sleep(ROUND)
         assert simulated.datagrams == [natpmp.AddressRequest().encode()]
         assert [type(event) for event in told(stream)] == [Mapped]
@@ -218,7 +212,7 @@ async def test_a_new_external_address_begins_an_epoch_of_pcp_and_is_told_for_eac
         renumber(simulated)
         simulated._begin = clock.now()
         if heard:
-            announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0))
+            announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
         else:
             await mapping.refresh()
         await anyio.sleep(ROUND)
@@ -237,10 +231,10 @@ async def test_a_question_without_answer_does_not_hold_up_the_next_announcement(
         await anyio.sleep(2 * limits.RETRY_LAST)
         assert mapping.state is MappingState.MAPPED
         simulated.silent = True
-        announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0))
+        announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
         await anyio.sleep(70)
         simulated.silent = False
         simulated.reboot()
-        announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0))
+        announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
         await anyio.sleep(ROUND)
         assert [entry.internal.port for entry in simulated.table] == [4001]

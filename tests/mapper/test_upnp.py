@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from portmapper import (
+    Changed,
     Lost,
     Mapped,
     NoService,
@@ -135,22 +136,38 @@ async def test_a_hard_refresh_that_is_refused_leaves_the_mapping_lost_and_wanted
         assert mapping.state is MappingState.LOST
 
 
-async def test_a_port_that_somebody_else_took_meanwhile_is_lost_at_once_and_another_found() -> None:
+async def test_instead_of_a_port_that_somebody_else_took_meanwhile_another_is_found() -> None:
     """B23: it is neither believed to be ours nor taken back from its new owner."""
     async with igd() as simulated, PortMapper(gateway=simulated.gateway) as mapper:
         mapping = await mapper.map(4001, external_port=4101, lifetime=600)
-        (entry,) = simulated.table
-        entry.internal, entry.ends, entry.description = Endpoint(IPv4Address("127.0.0.9"), 7), math.inf, "a thief"
+        steal(simulated)
+        events = mapping.events()
+        await anyio.sleep(400)
+        assert isinstance(await anext(events), Mapped)
+        changed = await anext(events)
+        assert isinstance(changed, Changed)
+        assert changed.old.external.port == 4101
+        assert mapping.external_port not in {0, 4101}
+        await mapping.close()
+        assert [one.description for one in simulated.table] == ["a thief"]
+
+
+async def test_a_mapping_that_has_to_be_at_a_port_that_somebody_else_took_is_lost_at_once() -> None:
+    async with igd() as simulated, PortMapper(gateway=simulated.gateway) as mapper:
+        mapping = await mapper.map(4001, external_port=4101, exact=True, lifetime=600)
+        steal(simulated)
         events = mapping.events()
         await anyio.sleep(400)
         assert isinstance(await anext(events), Mapped)
         lost = await anext(events)
         assert isinstance(lost, Lost)
         assert "external port 4101/tcp leads to" in str(lost.reason)
-        assert isinstance(await anext(events), Mapped)
-        assert mapping.external_port not in {0, 4101}
-        await mapping.close()
-        assert [one.description for one in simulated.table] == ["a thief"]
+
+
+def steal(simulated: SimulatedGateway) -> None:
+    """Give the only port to a thief."""
+    (entry,) = simulated.table
+    entry.internal, entry.ends, entry.description = Endpoint(IPv4Address("127.0.0.9"), 7), math.inf, "a thief"
 
 
 @pytest.mark.conforms("UP-25", "UP-29")

@@ -11,11 +11,13 @@ import pytest
 
 from portmapper import Lost, Mapped, NoGateway, PortMapper, limits
 from portmapper import mapper as mapper_module
+from portmapper.engine.events import TakenBack
 from portmapper.gateway import watch
 from portmapper.gateway.watch import PollingBell, SleepWatch, Watch
 from portmapper.model import Gateway, IPAddress, MappingState
 from portmapper.net import clock
 from portmapper.testing import SimulatedGateway
+from tests.announcing import ANNOUNCEMENTS, announce
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
@@ -96,7 +98,7 @@ async def test_all_mappings_follow_also_when_a_search_for_a_lost_one_notices_fir
         network.gateway = old.gateway
         async with PortMapper() as mapper:
             held, lost = await mapper.map(4001), await mapper.map(4002)
-            mapper._keeper._engine._lose(lost._holding, retry=20)
+            mapper._keeper._renewer._tell(TakenBack(lost._holding, 20))
             await anyio.sleep(5)
             network.gateway = new.gateway
             await anyio.sleep(30)
@@ -113,7 +115,7 @@ async def test_announcements_of_the_new_gateway_are_heard_and_those_of_the_old_o
             await anyio.sleep(3)
             for simulated, heard in ((old, False), (new, True)):
                 simulated.datagrams.clear()
-                announce(simulated)
+                announce(simulated, ANNOUNCEMENTS["pcp"])
                 await anyio.sleep(2)
                 assert bool(simulated.datagrams) is heard
 
@@ -294,11 +296,3 @@ def test_a_busy_machine_is_not_asleep_and_a_stopped_one_is() -> None:
     assert not sleep.observe(105.0 + limits.WATCH_TICK + limits.ASLEEP)
     assert sleep.observe(105.1 + 2 * (limits.WATCH_TICK + limits.ASLEEP))
     assert not sleep.observe(106.0 + 2 * (limits.WATCH_TICK + limits.ASLEEP))
-
-
-def announce(simulated: SimulatedGateway) -> None:
-    import socket
-
-    sender = simulated.control_socket
-    sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, simulated.gateway.address.packed)
-    sender.sendto(bytes.fromhex("028000000000000000000002" + 24 * "0"), (limits.ALL_HOSTS, limits.ANNOUNCEMENT_PORT))

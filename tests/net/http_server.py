@@ -1,10 +1,9 @@
 """A TCP server that says what a test wants, and helpers to ask it."""
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address, ip_address
-from typing import TypeVar
 
 import anyio
 import pytest
@@ -19,7 +18,6 @@ from portmapper.net.http import HttpReply
 LIMIT = 64 * 1024
 HERE = http.Route(IPv4Address("127.0.0.1"))
 
-C = TypeVar("C")
 Script = Callable[[SocketStream], Awaitable[None]]
 
 
@@ -122,27 +120,6 @@ async def raising(script: Script, error: type[PortMapperError], *, limit: int = 
         assert type(caught.value) is error
         assert server.url in str(caught.value)
     yield str(caught.value)
-
-
-async def each(cases: Mapping[str, C], check: Callable[[C], Awaitable[None]]) -> None:
-    """Check the cases side by side; fail with the names of those that fail."""
-    failures: dict[str, Exception] = {}
-
-    async def one(name: str, case: C) -> None:
-        try:
-            await check(case)
-        except Exception as error:  # noqa: BLE001 - collected
-            failures[name] = error
-
-    async with anyio.create_task_group() as tasks:
-        for name, case in cases.items():
-            tasks.start_soon(one, name, case)
-    if failures:
-        raise ExceptionGroup(f"in the cases {', '.join(failures)}", list(failures.values()))
-
-
-def named(*cases: bytes) -> dict[str, bytes]:
-    return {repr(case[:40]): case for case in cases}
 
 
 async def is_a_protocol_error(answer: bytes) -> None:

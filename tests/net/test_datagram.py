@@ -383,8 +383,9 @@ def test_an_error_without_a_number_is_told_in_its_own_words() -> None:
     assert caught.value.errno is None
 
 
-def test_would_block_is_not_translated() -> None:
-    with pytest.raises(BlockingIOError), translated("it"):
+def test_would_block_is_translated_too() -> None:
+    """Linux says so of a socket for which no port is left; where it means "later" it does not get so far."""
+    with pytest.raises(GatewayUnreachable), translated("it"):
         raise BlockingIOError(errno.EAGAIN, "again")
 
 

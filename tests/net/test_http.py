@@ -13,7 +13,8 @@ from anyio.abc import SocketAttribute, SocketStream
 from portmapper.errors import GatewayUnreachable, ProtocolError
 from portmapper.net import http, stream
 from portmapper.net.http import HttpReply, Route
-from tests.net.http_server import HERE, LIMIT, ask, each, named, raising, saying, serving, then_nothing
+from tests.cases import each, named
+from tests.net.http_server import HERE, LIMIT, ask, raising, saying, serving, then_nothing
 
 pytestmark = pytest.mark.anyio
 

@@ -11,14 +11,13 @@ from anyio.abc import SocketStream
 from portmapper import limits
 from portmapper.errors import GatewayTimeout, PortMapperError, ProtocolError
 from portmapper.net import http
+from tests.cases import each, named
 from tests.net.http_server import (
     HERE,
     LIMIT,
     Script,
     ask,
-    each,
     is_a_protocol_error,
-    named,
     raising,
     repeating,
     saying,

@@ -185,3 +185,18 @@ async def test_a_connection_whose_first_packet_is_lost_is_tried_again_at_once(
         assert begun == lost + 1
         assert most <= 4
     assert descriptors() == before
+
+
+@pytest.mark.anyio
+async def test_a_peer_that_has_broken_it_off_at_once_is_a_typed_error(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the connecting and the first look at it; anyio has a ValueError for that."""
+
+    async def connected_and_reset(sock: socket.socket, address: IPAddress, port: int) -> None:
+        pass
+
+    monkeypatch.setattr(stream, "_finish", connected_and_reset)
+    with pytest.raises(GatewayUnreachable, match="not connected") as caught:
+        await stream.connect(IPv4Address("127.0.0.1"), listener.getsockname()[1])
+    assert caught.value.errno == errno.ENOTCONN

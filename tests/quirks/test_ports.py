@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import anyio
 import pytest
 
-from portmapper import InvalidRequest, NoService, RequestRefused, UnsupportedRequest
+from portmapper import InvalidRequest, NoService, UnsupportedRequest
 from portmapper.testing import SimulatedGateway
 from tests.quirks.routers import (
     NEIGHBOUR,
@@ -135,9 +135,7 @@ async def test_a_port_that_somebody_else_has_by_now_is_neither_renewed_nor_delet
             mapping = await mapper.map(4001)
             await forget(router)
             foreign = another_has(router, 4001)
-            with pytest.raises(RequestRefused, match=r"leads to 127\.0\.0\.77"):
-                await mapping.refresh()
-            await anyio.sleep(60)
+            await mapping.refresh()
             assert mapping.external_port not in {0, 4001}
             assert foreign.internal.address == NEIGHBOUR
         assert list(router.table) == [foreign]

@@ -8,7 +8,6 @@ the namespaces. A mapping is proved by a packet from the WAN host that a server 
 table.
 """
 
-import ctypes
 import itertools
 import json
 import os
@@ -21,14 +20,18 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import anyio
 
-from tests.sockets import LabSocket, at_large
+from tests.router.namespaces import PREFIX, add_address, add_link, call, in_namespace, inside, output, sweep
+from tests.router.running import Running
+from tests.router.settings import CONFIG, FIREWALL
+from tests.sockets import LabSocket
+
+__all__ = ["PREFIX", "Lab", "Running", "answering", "missing", "sweep"]
 
 T = TypeVar("T")
 
@@ -36,58 +39,9 @@ LAN_ADDRESS, GATEWAY, EXTERNAL, WAN_ADDRESS = "192.168.77.10", "192.168.77.1", "
 NEIGHBOUR_ADDRESS = "192.168.77.11"
 LAN_ADDRESS_6, GATEWAY_6, EXTERNAL_6, WAN_ADDRESS_6 = "fd77::10", "fd77::1", "2001:db8:1::1", "2001:db8:1::2"
 TOKEN = b"portmapper was here"
-PREFIX = "pmt"
 NEEDED = ("miniupnpd", "nft", "ip")
 
-_CLONE_NEWNET = 0x40000000
 _counter = itertools.count()
-
-_FIREWALL = """
-table inet filter {
-  chain forward {
-    type filter hook forward priority 0; policy drop;
-    ct state established,related accept
-    jump miniupnpd
-    iifname "lan0" accept
-  }
-  chain miniupnpd {
-  }
-  chain prerouting {
-    type nat hook prerouting priority -100;
-    jump prerouting_miniupnpd
-  }
-  chain postrouting {
-    type nat hook postrouting priority 100;
-    jump postrouting_miniupnpd
-    oifname "wan0" masquerade
-  }
-  chain prerouting_miniupnpd {
-  }
-  chain postrouting_miniupnpd {
-  }
-}
-"""
-
-_CONFIG = """
-ext_ifname=wan0
-listening_ip=lan0
-enable_natpmp={natpmp}
-enable_upnp={upnp}
-min_lifetime={min_lifetime}
-max_lifetime=86400
-secure_mode=yes
-http_port=0
-uuid=00000000-0000-0000-0000-00000000ab1e
-lease_file={folder}/leases
-upnp_table_name=filter
-upnp_nat_table_name=filter
-upnp_forward_chain=miniupnpd
-upnp_nat_chain=prerouting_miniupnpd
-upnp_nat_postrouting_chain=postrouting_miniupnpd
-{extra}
-allow 1024-65535 192.168.77.0/24 1024-65535
-deny 0-65535 0.0.0.0/0 0-65535
-"""
 
 
 def missing() -> str | None:
@@ -98,18 +52,6 @@ def missing() -> str | None:
         return "root"
     absent = [program for program in NEEDED if shutil.which(program) is None]
     return f"the programs {', '.join(absent)} (make router-packages)" if absent else None
-
-
-def sweep() -> None:
-    """Remove namespaces that a killed test run left behind, with what still runs in them."""
-    for line in _output("ip", "netns", "list").splitlines():
-        name = line.split()[0]
-        owner = name.removeprefix(PREFIX).partition("x")[0]
-        if name.startswith(PREFIX) and owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            for process in _output("ip", "netns", "pids", name).split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(process), signal.SIGKILL)
-            _call("ip", "netns", "del", name)
 
 
 class Lab:
@@ -129,7 +71,7 @@ class Lab:
         self.lan, self.router, self.wan, self.neighbour = f"{name}l", f"{name}r", f"{name}w", f"{name}n"
         self._folder = folder
         self._daemon = daemon
-        self._config = _CONFIG.format(
+        self._config = CONFIG.format(
             natpmp=_yes(natpmp), upnp=_yes(upnp), min_lifetime=min_lifetime, folder=folder, extra=extra
         )
         self._ports = [port for port, wanted in ((5351, natpmp), (1900, upnp)) if wanted]
@@ -157,7 +99,7 @@ class Lab:
         config = self._folder / "miniupnpd.conf"
         config.write_text(self._config)
         (self._folder / "leases").touch()
-        _call(*_inside(self.router), "miniupnpd", "-f", str(config), "-P", str(self._pid_file))
+        call(*inside(self.router), "miniupnpd", "-f", str(config), "-P", str(self._pid_file))
         deadline = time.monotonic() + 5
         while not self._serves():
             if time.monotonic() > deadline:
@@ -187,7 +129,7 @@ class Lab:
             with suppress(ProcessLookupError):
                 os.kill(int(process.name), number)
             deadline = time.monotonic() + 2
-            while process.exists() and time.monotonic() < deadline:
+            while _runs(process) and time.monotonic() < deadline:
                 time.sleep(0.01)
 
     def reboot(self) -> None:
@@ -195,7 +137,7 @@ class Lab:
         self.stop_daemon()
         (self._folder / "leases").unlink()
         for chain in ("miniupnpd", "prerouting_miniupnpd", "postrouting_miniupnpd"):
-            _call(*_inside(self.router), "nft", "flush", "chain", "inet", "filter", chain)
+            call(*inside(self.router), "nft", "flush", "chain", "inet", "filter", chain)
         self.start_daemon()
 
     def remove(self) -> None:
@@ -208,46 +150,46 @@ class Lab:
 
     def firewall(self, rules: str) -> None:
         """Load nftables rules into the router."""
-        subprocess.run([*_inside(self.router), "nft", "-f", "-"], input=rules.encode(), check=True)
+        subprocess.run([*inside(self.router), "nft", "-f", "-"], input=rules.encode(), check=True)
 
     def link_local_gateway(self) -> str:
         """Make the router's link-local address the IPv6 gateway, as advertisements do; return it with its zone."""
-        found = json.loads(_output("ip", "-n", self.router, "-j", "-6", "addr", "show", "dev", "lan0", "scope", "link"))
+        found = json.loads(output("ip", "-n", self.router, "-j", "-6", "addr", "show", "dev", "lan0", "scope", "link"))
         address: str = next(one["local"] for link in found for one in link.get("addr_info", []) if "local" in one)
-        _call("ip", "-n", self.lan, "-6", "route", "replace", "default", "via", address, "dev", "eth0")
-        while "tentative" in _output("ip", "-n", self.lan, "-6", "addr", "show", "dev", "eth0"):
+        call("ip", "-n", self.lan, "-6", "route", "replace", "default", "via", address, "dev", "eth0")
+        while "tentative" in output("ip", "-n", self.lan, "-6", "addr", "show", "dev", "eth0"):
             time.sleep(0.1)  # until the host's own link-local address could be chosen
         return f"{address}%eth0"
 
     def renumber(self, address: str) -> None:
         """Give the LAN host another IPv4 address, as a new DHCP lease does."""
-        _call("ip", "-n", self.lan, "addr", "del", f"{LAN_ADDRESS}/24", "dev", "eth0")
-        _address(self.lan, "eth0", address)
-        _call("ip", "-n", self.lan, "route", "replace", "default", "via", GATEWAY)
+        call("ip", "-n", self.lan, "addr", "del", f"{LAN_ADDRESS}/24", "dev", "eth0")
+        add_address(self.lan, "eth0", address)
+        call("ip", "-n", self.lan, "route", "replace", "default", "via", GATEWAY)
 
     def add_global_network(self, host: str, router: str) -> None:
         """Give the LAN a global IPv6 network beside its unique local one."""
-        _address(self.lan, "eth0", host)
-        _address(self.router, "lan0", router)
+        add_address(self.lan, "eth0", host)
+        add_address(self.router, "lan0", router)
 
     def remove_default_route(self) -> None:
         """Leave the LAN host without a way out."""
-        _call("ip", "-n", self.lan, "route", "del", "default")
-        _call("ip", "-n", self.lan, "-6", "route", "del", "default")
+        call("ip", "-n", self.lan, "route", "del", "default")
+        call("ip", "-n", self.lan, "-6", "route", "del", "default")
 
     @contextmanager
     def second_host(self) -> Iterator[None]:
         """Add another host, on a second LAN port of the router that is bridged with the first."""
-        _call("ip", "netns", "add", self.neighbour)
-        _call("ip", "-n", self.router, "link", "set", "lan0", "name", "lan1")
-        _call("ip", "-n", self.router, "addr", "flush", "dev", "lan1")
-        _call("ip", "-n", self.router, "link", "add", "lan0", "type", "bridge")
-        _link(self.neighbour, "eth0", self.router, "lan2")
+        call("ip", "netns", "add", self.neighbour)
+        call("ip", "-n", self.router, "link", "set", "lan0", "name", "lan1")
+        call("ip", "-n", self.router, "addr", "flush", "dev", "lan1")
+        call("ip", "-n", self.router, "link", "add", "lan0", "type", "bridge")
+        add_link(self.neighbour, "eth0", self.router, "lan2")
         for port in ("lan1", "lan2"):
-            _call("ip", "-n", self.router, "link", "set", port, "master", "lan0", "up")
-        _address(self.router, "lan0", GATEWAY)
-        _address(self.neighbour, "eth0", NEIGHBOUR_ADDRESS)
-        _call("ip", "-n", self.neighbour, "route", "add", "default", "via", GATEWAY)
+            call("ip", "-n", self.router, "link", "set", port, "master", "lan0", "up")
+        add_address(self.router, "lan0", GATEWAY)
+        add_address(self.neighbour, "eth0", NEIGHBOUR_ADDRESS)
+        call("ip", "-n", self.neighbour, "route", "add", "default", "via", GATEWAY)
         self.stop_daemon()
         self.start_daemon()
         yield
@@ -256,7 +198,7 @@ class Lab:
     def rubbish(self) -> Iterator[None]:
         """Answer on the router's ports, instead of miniupnpd, with what makes no sense."""
         script = Path(__file__).with_name("rubbish.py")
-        command = [*_inside(self.router), sys.executable, str(script), GATEWAY]
+        command = [*inside(self.router), sys.executable, str(script), GATEWAY]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             try:
                 assert process.stdout is not None
@@ -267,7 +209,7 @@ class Lab:
 
     def command(self, *arguments: str, host: str | None = None) -> list[str]:
         """Return the command line that runs portmapper on the LAN host (or another)."""
-        return [*_inside(host or self.lan), sys.executable, "-W", "error", "-m", "portmapper", *arguments]
+        return [*inside(host or self.lan), sys.executable, "-W", "error", "-m", "portmapper", *arguments]
 
     def run(self, *arguments: str, timeout: float = 20, host: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run portmapper on the LAN host (or another) to its end."""
@@ -275,7 +217,7 @@ class Lab:
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=self._environment())
 
     @contextmanager
-    def running(self, *arguments: str) -> Iterator["Running"]:
+    def running(self, *arguments: str) -> Iterator[Running]:
         """Run ``portmapper map --json`` on the LAN host in the background."""
         process = subprocess.Popen(
             self.command(*arguments, "--json"), stdout=subprocess.PIPE, text=True, env=self._environment()
@@ -291,13 +233,13 @@ class Lab:
 
     def ask(self, conversation: Callable[[], Awaitable[T]], host: str | None = None) -> T:
         """Run what talks to the router with this process's library on the LAN host (or another)."""
-        return _in_namespace(host or self.lan, lambda: anyio.run(conversation))
+        return in_namespace(host or self.lan, lambda: anyio.run(conversation))
 
     def socket(
         self, namespace: str, kind: socket.SocketKind, family: socket.AddressFamily = socket.AF_INET
     ) -> socket.socket:
         """Return a socket that lives in `namespace`."""
-        return _in_namespace(namespace, lambda: LabSocket(family, kind))
+        return in_namespace(namespace, lambda: LabSocket(family, kind))
 
     def reach_tcp(self, port: int, timeout: float = 1.0) -> bytes | None:
         """Connect from the WAN host to the router's external address; return what the server says."""
@@ -344,59 +286,25 @@ class Lab:
 
     def _make_network(self) -> None:
         for namespace in (self.lan, self.router, self.wan):
-            _call("ip", "netns", "add", namespace)
-            _call("ip", "-n", namespace, "link", "set", "lo", "up")
-        _link(self.lan, "eth0", self.router, "lan0")
-        _link(self.wan, "eth0", self.router, "wan0")
-        _address(self.lan, "eth0", LAN_ADDRESS)
-        _address(self.router, "lan0", GATEWAY)
-        _address(self.router, "wan0", EXTERNAL)
-        _address(self.wan, "eth0", WAN_ADDRESS)
-        _call("ip", "-n", self.lan, "route", "add", "default", "via", GATEWAY)
-        _address(self.lan, "eth0", LAN_ADDRESS_6)
-        _address(self.router, "lan0", GATEWAY_6)
-        _address(self.router, "wan0", EXTERNAL_6)
-        _address(self.wan, "eth0", WAN_ADDRESS_6)
-        _call("ip", "-n", self.lan, "-6", "route", "add", "default", "via", GATEWAY_6)
-        _call("ip", "-n", self.wan, "-6", "route", "add", "default", "via", EXTERNAL_6)
-        _call(*_inside(self.router), "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
-        _call("ip", "-n", self.router, "route", "add", "default", "via", WAN_ADDRESS)
-        _call(*_inside(self.router), "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
-        self.firewall(_FIREWALL)
-
-
-class Running:
-    """A ``portmapper map --json`` in the background."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def event(self, timeout: float = 15) -> dict[str, Any]:
-        """Return the next object it prints."""
-        assert self.process.stdout is not None
-        watchdog = threading.Timer(timeout, self.process.kill)
-        watchdog.start()
-        try:
-            line = self.process.stdout.readline()
-        finally:
-            watchdog.cancel()
-            watchdog.join()
-        assert line, f"portmapper ended with {self.process.wait()} and said nothing"
-        found: dict[str, Any] = json.loads(line)
-        return found
-
-    def end(self, number: signal.Signals = signal.SIGTERM, timeout: float = 10) -> int:
-        """Send a signal and return the exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(timeout)
-
-    def kill(self) -> None:
-        """Make sure that it is gone."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+            call("ip", "netns", "add", namespace)
+            call("ip", "-n", namespace, "link", "set", "lo", "up")
+        add_link(self.lan, "eth0", self.router, "lan0")
+        add_link(self.wan, "eth0", self.router, "wan0")
+        add_address(self.lan, "eth0", LAN_ADDRESS)
+        add_address(self.router, "lan0", GATEWAY)
+        add_address(self.router, "wan0", EXTERNAL)
+        add_address(self.wan, "eth0", WAN_ADDRESS)
+        call("ip", "-n", self.lan, "route", "add", "default", "via", GATEWAY)
+        add_address(self.lan, "eth0", LAN_ADDRESS_6)
+        add_address(self.router, "lan0", GATEWAY_6)
+        add_address(self.router, "wan0", EXTERNAL_6)
+        add_address(self.wan, "eth0", WAN_ADDRESS_6)
+        call("ip", "-n", self.lan, "-6", "route", "add", "default", "via", GATEWAY_6)
+        call("ip", "-n", self.wan, "-6", "route", "add", "default", "via", EXTERNAL_6)
+        call(*inside(self.router), "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+        call("ip", "-n", self.router, "route", "add", "default", "via", WAN_ADDRESS)
+        call(*inside(self.router), "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
+        self.firewall(FIREWALL)
 
 
 @contextmanager
@@ -444,41 +352,17 @@ def _serve(selector: selectors.BaseSelector, wake: socket.socket) -> None:
                 sock.sendto(TOKEN, peer)
 
 
-def _in_namespace(namespace: str, work: Callable[[], T]) -> T:
-    # A thread of its own changes its namespace; a socket stays in the one where it was made.
-    def enter() -> T:
-        libc = ctypes.CDLL(None, use_errno=True)
-        with Path(f"/run/netns/{namespace}").open("rb") as handle:
-            if libc.setns(handle.fileno(), _CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
-        with at_large():
-            return work()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(enter).result()
-
-
-def _inside(namespace: str) -> list[str]:
-    return ["ip", "netns", "exec", namespace]
-
-
-def _link(one: str, name: str, other: str, other_name: str) -> None:
-    _call("ip", "link", "add", name, "netns", one, "type", "veth", "peer", "name", other_name, "netns", other)
-
-
-def _address(namespace: str, device: str, address: str) -> None:
-    net = [f"{address}/64", "nodad"] if ":" in address else [f"{address}/24"]
-    _call("ip", "-n", namespace, "addr", "add", *net, "dev", device)
-    _call("ip", "-n", namespace, "link", "set", device, "up")
+def _runs(process: Path) -> bool:
+    # A daemon that has ended is there until the system's first process asks how; some take seconds.
+    try:
+        return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _call(*command: str) -> None:
-    subprocess.run(command, check=True)
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+_address, _call, _in_namespace, _inside, _link = add_address, call, in_namespace, inside, add_link  # the names before
+_CONFIG, _FIREWALL = CONFIG, FIREWALL

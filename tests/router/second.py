@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.router import lab as first
 from tests.router.lab import TOKEN, Lab
+from tests.router.namespaces import add_address, add_link, call, inside
+from tests.router.settings import CONFIG, FIREWALL
 
 GATEWAY_2, LAN_ADDRESS_2, EXTERNAL_2, WAN_ADDRESS_2 = "192.168.88.1", "192.168.88.10", "8.8.5.1", "8.8.5.2"
 
@@ -24,14 +25,14 @@ class _Daemon:
     """miniupnpd in the second router."""
 
     def __init__(self, namespace: str, folder: Path) -> None:
-        config = first._CONFIG.format(natpmp="yes", upnp="yes", min_lifetime=120, folder=folder, extra="")
+        config = CONFIG.format(natpmp="yes", upnp="yes", min_lifetime=120, folder=folder, extra="")
         self._config, self._pid_file = folder / "miniupnpd.conf", folder / "miniupnpd.pid"
         self._namespace = namespace
         self._config.write_text(config.replace("192.168.77.0/24", "192.168.88.0/24"))
         (folder / "leases").touch()
 
     def start(self) -> None:
-        first._call(*first._inside(self._namespace), "miniupnpd", "-f", str(self._config), "-P", str(self._pid_file))
+        call(*inside(self._namespace), "miniupnpd", "-f", str(self._config), "-P", str(self._pid_file))
         deadline = time.monotonic() + 5
         while not (self._pid_file.exists() and self._pid_file.read_text().strip()):
             assert time.monotonic() < deadline, "miniupnpd did not start"
@@ -47,22 +48,22 @@ class _Daemon:
 def second_router(lab: Lab, folder: Path) -> Iterator[None]:
     """Add a second router and a second link of the LAN host; the default route stays with the first."""
     name = f"{lab.router}2"
-    first._call("ip", "netns", "add", name)
+    call("ip", "netns", "add", name)
     daemon = _Daemon(name, folder)
     try:
-        first._call("ip", "-n", name, "link", "set", "lo", "up")
-        first._link(lab.lan, "eth1", name, "lan0")
-        first._link(lab.wan, "eth1", name, "wan0")
+        call("ip", "-n", name, "link", "set", "lo", "up")
+        add_link(lab.lan, "eth1", name, "lan0")
+        add_link(lab.wan, "eth1", name, "wan0")
         for namespace, device, address in (
             (lab.lan, "eth1", LAN_ADDRESS_2),
             (name, "lan0", GATEWAY_2),
             (name, "wan0", EXTERNAL_2),
             (lab.wan, "eth1", WAN_ADDRESS_2),
         ):
-            first._address(namespace, device, address)
-        first._call("ip", "-n", name, "route", "add", "default", "via", WAN_ADDRESS_2)
-        first._call(*first._inside(name), "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
-        subprocess.run([*first._inside(name), "nft", "-f", "-"], input=first._FIREWALL.encode(), check=True)
+            add_address(namespace, device, address)
+        call("ip", "-n", name, "route", "add", "default", "via", WAN_ADDRESS_2)
+        call(*inside(name), "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0")
+        subprocess.run([*inside(name), "nft", "-f", "-"], input=FIREWALL.encode(), check=True)
         daemon.start()
         yield
     finally:
@@ -72,20 +73,20 @@ def second_router(lab: Lab, folder: Path) -> Iterator[None]:
 
 def default_route(lab: Lab, gateway: str) -> None:
     """Make another router that of the LAN host's default route."""
-    first._call("ip", "-n", lab.lan, "route", "replace", "default", "via", gateway)
+    call("ip", "-n", lab.lan, "route", "replace", "default", "via", gateway)
 
 
 def count_packets(lab: Lab, expression: str) -> None:
     """Count what leaves the LAN host and matches an nftables expression; `counted` tells how many."""
     hook = "type filter hook output priority 0"
     table = f"table inet count {{\nchain out {{\n{hook}\n{expression} counter\n}}\n}}\n"
-    subprocess.run([*first._inside(lab.lan), "nft", "-f", "-"], input=table.encode(), check=True)
+    subprocess.run([*inside(lab.lan), "nft", "-f", "-"], input=table.encode(), check=True)
 
 
 def counted(lab: Lab) -> int:
     """Return how many packets were counted."""
     done = subprocess.run(
-        [*first._inside(lab.lan), "nft", "list", "table", "inet", "count"], capture_output=True, text=True, check=True
+        [*inside(lab.lan), "nft", "list", "table", "inet", "count"], capture_output=True, text=True, check=True
     )
     return int(done.stdout.partition("packets ")[2].split()[0])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.router.lab import PREFIX, _call, _in_namespace, _inside
+from tests.router.namespaces import PREFIX, call, in_namespace, inside
 
 _counter = itertools.count()
 Found = list[tuple[str | None, str, bool]]
@@ -24,7 +24,7 @@ class Host:
         self.namespace = namespace
 
     def ip(self, *arguments: str) -> None:
-        _call("ip", "-n", self.namespace, *arguments)
+        call("ip", "-n", self.namespace, *arguments)
 
     def link(self, name: str, address: str) -> None:
         """Add a link with a carrier: the other end of the cable is here too."""
@@ -34,7 +34,7 @@ class Host:
             self.ip("link", "set", end, "up")
 
     def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        command = [*_inside(self.namespace), sys.executable, "-W", "error", "-m", "portmapper", *arguments]
+        command = [*inside(self.namespace), sys.executable, "-W", "error", "-m", "portmapper", *arguments]
         return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=20)
 
     def found(self) -> Found:
@@ -47,14 +47,14 @@ class Host:
         from portmapper.gateway import interfaces
         from portmapper.gateway.tables.ranking import rank
 
-        routes = _in_namespace(self.namespace, interfaces.read_routes)
+        routes = in_namespace(self.namespace, interfaces.read_routes)
         return [(str(one.gateway), one.interface) for one in rank(routes or []) if one.usable]
 
 
 @pytest.fixture
 def host(router_machine: None) -> Iterator[Host]:
     namespace = f"{PREFIX}{os.getpid()}x9{next(_counter)}g"
-    _call("ip", "netns", "add", namespace)
+    call("ip", "netns", "add", namespace)
     host = Host(namespace)
     try:
         host.ip("link", "set", "lo", "up")
@@ -173,11 +173,11 @@ async def main():
 anyio.run(main)
 print(seen)
 """
-    enter = [shutil.which("ip") or "ip", *_inside(host.namespace)[1:]]
+    enter = [shutil.which("ip") or "ip", *inside(host.namespace)[1:]]
     command = [*enter, sys.executable, "-c", watched]
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    inside = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20)
-    assert inside.stdout.split("\n")[:2] == ["192.168.1.1", "[]"], inside.stderr
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20)
+    assert done.stdout.split("\n")[:2] == ["192.168.1.1", "[]"], done.stderr
     assert not list(tmp_path.glob("*.ran"))
 
 

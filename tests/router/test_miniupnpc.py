@@ -9,9 +9,9 @@ import time
 import pytest
 
 from tests.router.conftest import MakeLab
-from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, TOKEN, answering
+from tests.router.lab import EXTERNAL, TOKEN, answering
+from tests.router.opening import open_and_close
 
-PROTOCOLS = ("tcp", "udp")
 CHOICE = ("--backend", "miniupnpc")
 
 
@@ -25,21 +25,8 @@ def _installed() -> None:
 @pytest.mark.parametrize("extra", ["", "force_igd_desc_v1=yes"])
 def test_opens_tcp_and_udp_and_closes_them_on_the_way_out(make_lab: MakeLab, extra: str) -> None:
     """By version 2 and by version 1 of the protocol."""
-    lab = make_lab(extra=extra)
-    with answering(lab, 8080), lab.running("map", "8080/tcp", "8080/udp", *CHOICE) as command:
-        for protocol in PROTOCOLS:
-            mapped = command.event()
-            assert (mapped["event"], mapped["protocol"], mapped["backend"]) == ("mapped", protocol, "miniupnpc")
-            assert mapped["internal"] == {"address": LAN_ADDRESS, "port": 8080}
-            assert mapped["external"] == {"address": EXTERNAL, "port": 8080}
-            assert mapped["lifetime"] in {7199, 7200}  # read back, perhaps in the next second
-            assert mapped["gateway"] == GATEWAY
-        assert lab.reach_tcp(8080) == TOKEN
-        assert lab.reach_udp(8080) == TOKEN
-        assert command.end() == 128 + signal.SIGTERM
-        assert [command.event()["released"] for _ in PROTOCOLS] == [True, True]
-        assert lab.reach_tcp(8080, timeout=0.5) is None
-        assert lab.reach_udp(8080, timeout=0.5) is None
+    # read back, perhaps in the next second
+    open_and_close(make_lab(extra=extra), "miniupnpc", *CHOICE, lifetimes={7199, 7200})
 
 
 def test_renews(make_lab: MakeLab) -> None:

@@ -4,9 +4,9 @@ import os
 import time
 from pathlib import Path
 
-from tests.router import lab as first
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, Lab
+from tests.router.namespaces import add_address, call
 from tests.router.second import (
     EXTERNAL_2,
     GATEWAY_2,
@@ -55,10 +55,10 @@ def test_a_mapping_is_there_again_after_the_link_was_down(make_lab: MakeLab) -> 
     with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
         command.event()
         for _ in range(3):
-            first._call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
+            call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
             time.sleep(0.5)
             assert not reach(lab, EXTERNAL, 8080)
-            first._call("ip", "-n", lab.lan, "link", "set", "eth0", "up")
+            call("ip", "-n", lab.lan, "link", "set", "eth0", "up")
             default_route(lab, GATEWAY)
             assert wait_until(lab, EXTERNAL, 8080) < WITHIN
 
@@ -69,10 +69,10 @@ def test_a_restart_of_the_router_while_the_link_is_down_is_noticed_when_it_is_ba
     with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
         command.event()
         time.sleep(3)  # an epoch of 0 after one of 0 is no restart
-        first._call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
+        call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
         lab.reboot()
         time.sleep(1)
-        first._call("ip", "-n", lab.lan, "link", "set", "eth0", "up")
+        call("ip", "-n", lab.lan, "link", "set", "eth0", "up")
         default_route(lab, GATEWAY)
         assert wait_until(lab, EXTERNAL, 8080) < 7
 
@@ -84,9 +84,9 @@ def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab) -> None:
         command.event()
         for number in range(20, 25):
             old, address = address, f"192.168.77.{number}"
-            first._call("ip", "-n", lab.lan, "addr", "del", f"{old}/24", "dev", "eth0")
-            first._address(lab.lan, "eth0", address)
-            first._call("ip", "-n", lab.lan, "route", "replace", "default", "via", GATEWAY)
+            call("ip", "-n", lab.lan, "addr", "del", f"{old}/24", "dev", "eth0")
+            add_address(lab.lan, "eth0", address)
+            call("ip", "-n", lab.lan, "route", "replace", "default", "via", GATEWAY)
             lost, mapped = command.event(), command.event()
             assert f"this host is {address} now, not {old}" in lost["reason"]
             assert mapped["internal"] == {"address": address, "port": 8080}
@@ -98,7 +98,7 @@ def test_no_packet_leaves_while_there_is_no_link(make_lab: MakeLab) -> None:
     lab = make_lab(min_lifetime=1)
     with lab.running("map", "8080", "--lifetime", "10") as command:
         command.event()
-        first._call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
+        call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
         time.sleep(0.5)
         count_packets(lab, "meta l4proto { tcp, udp }")
         time.sleep(OFFLINE)

@@ -5,16 +5,8 @@ import time
 import pytest
 
 from tests.router.conftest import MakeLab
-from tests.router.lab import EXTERNAL, TOKEN, Lab, answering
-
-
-def wait_until_reached(lab: Lab, port: int, within: float) -> float:
-    """Return the seconds until the WAN host reaches `port` again."""
-    begin = time.monotonic()
-    while lab.reach_tcp(port, timeout=0.3) != TOKEN:
-        assert time.monotonic() - begin < within, f"not reachable within {within} s"
-        time.sleep(0.05)
-    return time.monotonic() - begin
+from tests.router.lab import EXTERNAL, TOKEN, answering
+from tests.router.opening import wait_until_reached
 
 
 @pytest.mark.conforms("NP-58", "NP-61", "NP-65", "NP-69", "PC-77", "PC-149", "PC-151")
@@ -33,7 +25,7 @@ def test_every_mapping_is_back_with_its_port_after_a_restart(make_lab: MakeLab, 
         for external in ports.values():
             wait_until_reached(lab, external, within=7)
         renewed = [command.event() for _ in ports]
-        assert [one["event"] for one in renewed] == ["renewed"] * 3
+        assert [one["event"] for one in renewed] == ["restored"] * 3
         assert [one["external"]["port"] for one in renewed] == list(ports.values())
 
 

@@ -31,7 +31,7 @@ BROKEN = httpcore.ReadError("reset")
 GET, ADD, ADD_ANY = "GetExternalIPAddress", "AddPortMapping", "AddAnyPortMapping"
 
 
-def a_client(turn: anyio.Lock | None = None, find_again: FindAgain | None = None) -> IgdClient:
+def a_client(turn: anyio.CapacityLimiter | None = None, find_again: FindAgain | None = None) -> IgdClient:
     if find_again is None:
         return IgdClient(Service(WANIP, CONTROL), HERE, turn=turn)
     return IgdClient(Service(WANIP, CONTROL), HERE, turn=turn, find_again=find_again)

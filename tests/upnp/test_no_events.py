@@ -12,7 +12,7 @@ from tests.wire import vectors as tv
 
 PACKAGE = Path(portmapper.__file__).parent
 SOURCES = {path.relative_to(PACKAGE): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
-SUBSCRIPTION = re.compile(r"\b(un)?subscribe\b|\bcallback:|upnp:event\b|upnp:propchange\b", re.IGNORECASE)
+SUBSCRIPTION = re.compile(r"\b(un)?subscribe\b|\bcallback: *<|upnp:event\b|upnp:propchange\b", re.IGNORECASE)
 TCP_LISTENER = re.compile(r"\.listen\(|create_tcp_listener|start_server|create_server|TCPServer|HTTPServer")
 
 

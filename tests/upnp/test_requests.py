@@ -128,10 +128,16 @@ ADDRESS = result("GetExternalIPAddress", NewExternalIPAddress="203.0.113.7")
 
 def backend(service_type: str = WANIP) -> UpnpBackend:
     client = IgdClient(Service(service_type, "http://192.168.1.1:5000/igd/ctl/IPConn"), http.Route(ROUTER, HOST))
+    memory = Memory()
     grants = MappingGrants(
-        PortMappings(client, HOST, ROUTER), Memory(), ("server", "model"), permanent=True, state_lost=lambda: None
+        PortMappings(client, HOST, ROUTER),
+        memory,
+        ("server", "model"),
+        permanent=True,
+        state_lost=lambda: None,
+        left_ports=lambda _: frozenset(),
     )
-    return UpnpBackend(GATEWAY, grants)
+    return UpnpBackend(GATEWAY, grants, memory)
 
 
 def pinholes() -> PinholeGrants:

@@ -9,10 +9,13 @@ import anyio
 import pytest
 
 from portmapper import limits
-from portmapper.errors import GatewayTimeout, GatewayUnreachable
+from portmapper.errors import GatewayTimeout, GatewayUnreachable, ProtocolError
 from portmapper.model import Gateway, IPAddress
+from portmapper.testing import SimulatedGateway
 from portmapper.upnp import search, ssdp
 from portmapper.upnp.search import find_device
+from tests.hostile.rude import an_answer
+from tests.net.http_server import repeating, saying, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
@@ -185,3 +188,38 @@ async def test_the_search_ends_after_its_time(monkeypatch: pytest.MonkeyPatch) -
     begin = anyio.current_time()
     await searched(monkeypatch, GATEWAY)
     assert anyio.current_time() - begin == pytest.approx(limits.DISCOVERY)
+
+
+# --- What is said when nothing usable came
+
+
+class Pointing(SimulatedGateway):
+    """Answers a search with the place of another server."""
+
+    location = ""
+
+    def answer_search(self, data: bytes) -> list[bytes]:
+        return [an_answer(self.location)]
+
+
+async def test_a_device_that_does_not_come_to_the_end_of_its_description_is_named() -> None:
+    """It is there, so "nobody answered" would be wrong."""
+    drip = repeating(b"HTTP/1.1 200 OK\r\n\r\n<root>", b" ", every=0.1)
+    async with serving(drip) as server, Pointing(pcp=False, natpmp=False) as gateway:
+        gateway.location = server.url
+        begin = anyio.current_time()
+        with pytest.raises(GatewayTimeout) as caught:
+            await find_device(gateway.gateway, timeout=limits.DISCOVERY)
+        assert str(caught.value) == "the UPnP device at 127.0.0.1 did not describe itself in time"
+        assert anyio.current_time() - begin == pytest.approx(limits.HTTP_EXCHANGE, abs=0.02)
+
+
+async def test_the_reason_of_the_last_device_that_was_looked_at_is_said() -> None:
+    """What was of no use is not forgotten while another is waited for."""
+    async with (
+        serving(saying(b"HTTP/1.1 404 Not Found\r\n\r\n")) as server,
+        Pointing(pcp=False, natpmp=False) as gateway,
+    ):
+        gateway.location = server.url
+        with pytest.raises(ProtocolError, match="status 404"):
+            await find_device(gateway.gateway, timeout=limits.DISCOVERY)

@@ -25,7 +25,7 @@ CONTROL = "http://127.0.0.1:5000/ctl"
 GET, ADD = "GetExternalIPAddress", "AddPortMapping"
 
 
-def a_client(turn: anyio.Lock | None = None) -> IgdClient:
+def a_client(turn: anyio.CapacityLimiter | None = None) -> IgdClient:
     return IgdClient(Service(WANIP, CONTROL), HERE, turn=turn)
 
 
@@ -64,7 +64,7 @@ class Busy:
 
 @pytest.mark.conforms("Q-21", "Q-51")
 async def test_all_clients_of_a_device_have_one_request_out_at_a_time(device: respx.MockRouter) -> None:
-    busy, turn = Busy(device, 0.1), anyio.Lock()
+    busy, turn = Busy(device, 0.1), anyio.CapacityLimiter(1)
     clients = [a_client(turn) for _ in range(3)]
     async with anyio.create_task_group() as tasks:
         for client in clients * 2:
@@ -102,7 +102,7 @@ async def test_a_request_that_was_begun_is_finished_when_it_is_cancelled(device:
 
 
 async def test_a_request_that_hangs_is_given_up_a_little_after_it_is_cancelled(device: respx.MockRouter) -> None:
-    busy, turn = Busy(device, 60), anyio.Lock()
+    busy, turn = Busy(device, 60), anyio.CapacityLimiter(1)
     async with timed(0.1 + limits.GRACE):
         with anyio.move_on_after(0.1):
             await a_client(turn).call(ADD)
@@ -113,7 +113,7 @@ async def test_a_request_that_hangs_is_given_up_a_little_after_it_is_cancelled(d
 
 
 async def test_a_request_that_waits_for_its_turn_is_never_sent_when_it_is_cancelled(device: respx.MockRouter) -> None:
-    busy, turn = Busy(device, 0.9), anyio.Lock()
+    busy, turn = Busy(device, 0.9), anyio.CapacityLimiter(1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(a_client(turn).call, GET)
         await anyio.wait_all_tasks_blocked()
@@ -125,16 +125,16 @@ async def test_a_request_that_waits_for_its_turn_is_never_sent_when_it_is_cancel
 
 @pytest.mark.parametrize("name", [GET, "GetSpecificPortMappingEntry", "CheckPinholeWorking"])
 async def test_a_question_is_given_up_at_once_when_it_is_cancelled(name: str, device: respx.MockRouter) -> None:
-    busy, turn = Busy(device, 60), anyio.Lock()
+    busy, turn = Busy(device, 60), anyio.CapacityLimiter(1)
     async with timed(0.1):
         with anyio.move_on_after(0.1):
             await a_client(turn).call(name)
     assert (busy.begun, busy.ended, busy.active) == (1, 0, 0)
-    assert not turn.locked()
+    assert not turn.borrowed_tokens
 
 
 async def test_a_failed_call_gives_the_turn_to_the_next(device: respx.MockRouter) -> None:
-    turn = anyio.Lock()
+    turn = anyio.CapacityLimiter(1)
     device.post(CONTROL).mock(side_effect=[httpcore.RemoteProtocolError("x"), httpx.Response(503), a_result()])
     for _ in range(2):
         with pytest.raises(ProtocolError):
@@ -146,16 +146,16 @@ async def test_a_failed_call_gives_the_turn_to_the_next(device: respx.MockRouter
 
 
 async def test_a_question_that_is_not_answered_in_its_time_is_a_timeout(device: respx.MockRouter) -> None:
-    busy, turn = Busy(device, 60), anyio.Lock()
+    busy, turn = Busy(device, 60), anyio.CapacityLimiter(1)
     async with timed(2):
         with pytest.raises(GatewayTimeout, match="within 2 s") as caught:
             await a_client(turn).ask(GET, within=2.0)
     assert caught.value.seconds == 2
-    assert (busy.active, turn.locked()) == (0, False)
+    assert (busy.active, turn.borrowed_tokens) == (0, 0)
 
 
 async def test_the_wait_for_its_turn_does_not_count(device: respx.MockRouter) -> None:
-    busy, turn = Busy(device, 0.9), anyio.Lock()
+    busy, turn = Busy(device, 0.9), anyio.CapacityLimiter(1)
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(a_client(turn).call, GET)

@@ -45,3 +45,20 @@ def _route(route: Route) -> str:
     words += ["scoped"] if route.scoped else []
     words += ["src", str(route.source)] if route.source is not None else []
     return " ".join(words)
+
+
+# What is recorded of one host, in its main table.
+IPV6 = table("""
+    ::/0          via fe80::7%eth0  dev eth0  metric 12 scoped
+    2001:db8::/64                   dev eth0  metric 256
+    2000::/3                        dev tun0  metric 1024
+    ::/1          via 2001:db8::99  dev eth0  metric 1024
+    fe80::/64                       dev eth0  metric 256
+    fe80::/64                       dev wlan0 metric 256
+    fe80::/64                       dev tun0  metric 256
+    8000::/1      via 2001:db8::99  dev eth0  metric 1024
+    ::/0          via fe80::1%eth0  dev eth0  metric 100
+    ::/0          via fe80::1%eth0  dev eth0  metric 1024
+    ::/0          via fe80::2%wlan0 dev wlan0 metric 1024
+    ::/0                            dev tun0  metric 2000
+""")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from portmapper.gateway.tables.iproute import parse_ip_json_route, parse_ip_route
-from tests.gateway.tables.shown import fixture, ranked, shown, table
+from tests.gateway.tables.shown import IPV6, fixture, ranked, shown, table
 
 # Unlike in procfs, both hops of the multipath route (50) are here, the IPv6 router of an IPv4 route (900), and sources;
 # eth1 has no carrier and is left out.
@@ -25,21 +25,6 @@ IPV4 = table("""
     172.17.0.0/16                    dev docker0 src 172.17.0.1
     192.0.2.0/24                     dev eth0    src 192.0.2.10
     198.51.100.0/24                  dev wlan0   src 198.51.100.20
-""")
-
-IPV6 = table("""
-    ::/0          via fe80::7%eth0  dev eth0  metric 12 scoped
-    2001:db8::/64                   dev eth0  metric 256
-    2000::/3                        dev tun0  metric 1024
-    ::/1          via 2001:db8::99  dev eth0  metric 1024
-    fe80::/64                       dev eth0  metric 256
-    fe80::/64                       dev wlan0 metric 256
-    fe80::/64                       dev tun0  metric 256
-    8000::/1      via 2001:db8::99  dev eth0  metric 1024
-    ::/0          via fe80::1%eth0  dev eth0  metric 100
-    ::/0          via fe80::1%eth0  dev eth0  metric 1024
-    ::/0          via fe80::2%wlan0 dev wlan0 metric 1024
-    ::/0                            dev tun0  metric 2000
 """)
 
 

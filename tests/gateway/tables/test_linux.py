@@ -12,6 +12,7 @@ from portmapper.gateway.tables.linux import (
     parse_proc_net_route,
 )
 from portmapper.gateway.tables.netstat import parse_netstat
+from tests.gateway.tables.shown import IPV6 as MAIN_IPV6
 from tests.gateway.tables.shown import fixture, ranked, shown, table
 
 # Of the multipath route (metric 50) only the first hop is there; what goes by an IPv6 router (900) has no gateway here.
@@ -36,21 +37,7 @@ IPV4 = table("""
 """)
 
 # fe80::3 is of another table than the main one, which none of these formats tells; 12 is for packets from one prefix.
-IPV6 = table("""
-    ::/0          via fe80::3%eth0  dev eth0  metric 1024
-    ::/0          via fe80::7%eth0  dev eth0  metric 12 scoped
-    2001:db8::/64                   dev eth0  metric 256
-    2000::/3                        dev tun0  metric 1024
-    ::/1          via 2001:db8::99  dev eth0  metric 1024
-    fe80::/64                       dev eth0  metric 256
-    fe80::/64                       dev wlan0 metric 256
-    fe80::/64                       dev tun0  metric 256
-    8000::/1      via 2001:db8::99  dev eth0  metric 1024
-    ::/0          via fe80::1%eth0  dev eth0  metric 100
-    ::/0          via fe80::1%eth0  dev eth0  metric 1024
-    ::/0          via fe80::2%wlan0 dev wlan0 metric 1024
-    ::/0                            dev tun0  metric 2000
-""")
+IPV6 = ["::/0 via fe80::3%eth0 dev eth0 metric 1024", *MAIN_IPV6]
 
 
 def without(word: str, lines: list[str]) -> list[str]:

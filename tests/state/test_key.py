@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from portmapper.errors import LocalError
-from portmapper.state import load_key, new_key
+from portmapper.state.key import load_key, new_key
 
 
 @pytest.mark.conforms("PC-162")
@@ -44,7 +44,15 @@ def test_a_symlink_is_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"short", bytes(33)])
 def test_a_damaged_key_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key").write_bytes(content)
+    (tmp_path / "key").chmod(0o600)
     with pytest.raises(LocalError, match="damaged"):
+        load_key(tmp_path)
+
+
+def test_a_key_that_others_could_read_is_refused(tmp_path: Path) -> None:
+    load_key(tmp_path)
+    (tmp_path / "key").chmod(0o644)
+    with pytest.raises(LocalError, match=r"open to others \(mode 644\)"):
         load_key(tmp_path)
 
 

@@ -1,0 +1,1 @@
+"""What to do for each mapping, and when; without I/O."""

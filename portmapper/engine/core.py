@@ -1,0 +1,298 @@
+"""What to do for each mapping, and when: events in, actions out. No I/O: the time and the dice are arguments.
+
+Keys stand for mappings. `handle` is told what happened and when; what it returns is to be done at once. Only `Tick`,
+due at `deadline`, makes attempts begin; `Ended` tells that one is over, and `Granted`, `Seen` or `Failed` before that
+what became of each key in it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+
+from portmapper import limits
+from portmapper.engine.actions import Action, Attempt, Halt, Look, Lose, Probe
+from portmapper.engine.events import (
+    Answering,
+    Began,
+    Disturbed,
+    Dropped,
+    Ended,
+    Event,
+    Failed,
+    Granted,
+    MakeWay,
+    Moved,
+    Seen,
+    StateLost,
+    Suspected,
+    TakenBack,
+    Tick,
+)
+from portmapper.engine.places import Key, Place, Places, Rounds
+from portmapper.errors import (
+    GatewayTimeout,
+    GatewayUnreachable,
+    MappingGone,
+    NoService,
+    PortMapperError,
+    PortUnavailable,
+    RequestRefused,
+)
+from portmapper.schedule import Expire, Jitter, Pace, RenewalSchedule
+
+
+@dataclass(slots=True, eq=False)
+class _Standing:
+    """Where one mapping stands."""
+
+    place: Place
+    asked: float = -inf  # when it was last asked for
+    fresh_until: float = -inf  # until when a look is enough: then it has to be renewed
+    lost: bool = False
+    doubted: bool = False  # the gateway has lost its state: the lease may be gone before its time
+    to_look: bool = False
+    unanswered: bool = True  # the last search found nobody, for as long as it is lost
+    busy: int = 0  # attempts under way
+    failures: int = 0
+    turn: float | None = None  # when it may be asked for: many that are due at once go one after the other
+
+
+class Engine:
+    """Keeps the books of all mappings of a mapper; `interval` is how often to look whether one is still there."""
+
+    def __init__(self, jitter: Jitter, interval: float = inf) -> None:
+        self._jitter = jitter
+        self._schedule = RenewalSchedule(jitter)
+        self._pace = Pace(limits.PACE)
+        self._rounds = Rounds(interval)
+        self._places = Places()
+        self._standings: dict[Key, _Standing] = {}
+        self._last_recovery = -inf
+        self._last_wake = -inf
+
+    @property
+    def deadline(self) -> float:
+        """When to hand in a Tick next; infinity for never."""
+        due = self._schedule.deadline
+        return min(inf if due is None else due, self._rounds.deadline)
+
+    def turn(self, now: float) -> float:
+        """Return when a new mapping may be asked for; that turn is taken."""
+        return self._pace.turn(now)
+
+    def group(self, key: Key) -> tuple[Key, ...]:
+        """Return `key` and what has to be renewed together with it, in the order to do that."""
+        standing = self._standings.get(key)
+        return (key,) if standing is None else self._places.group(key, standing.place)
+
+    def is_doubted(self, key: Key) -> bool:
+        """Whether the gateway may have forgotten the lease of `key`."""
+        standing = self._standings.get(key)
+        return standing is not None and standing.doubted
+
+    def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911, PLR0912 - a table
+        """Take note of what happened at `now`, and return what is to be done."""
+        match event:
+            case Tick():
+                return self._tick(now)
+            case Granted():
+                return self._granted(event)
+            case Seen():
+                return self._seen(event.key, now)
+            case Failed():
+                return self._failed(event.key, event.problem, now)
+            case Began():
+                return self._count(event.keys, 1)
+            case Ended():
+                return self._count(event.keys, -1)
+            case Dropped():
+                return self._dropped(event.key)
+            case TakenBack():
+                return self._lose(event.key, now, event.pause)
+            case Suspected():
+                return self._suspected(event.key, now)
+            case Disturbed():
+                return self._disturbed(event.keys, now)
+            case StateLost():
+                return self._recover(now)
+            case Moved():
+                return self._abandon(now)
+            case Answering():
+                return self._wake_lost(now)
+            case MakeWay():
+                return self._interrupt_searches(now, event.pause)
+
+    # --- What time brings
+
+    def _tick(self, now: float) -> list[Action]:
+        actions = [action for key in self._rounds.due(now) for action in self._look_after(key, now)]
+        for due in self._schedule.due(now):
+            actions += self._lose(due.key, now, 0.0) if isinstance(due, Expire) else self._begin(due.key, now)
+        return actions
+
+    def _look_after(self, key: Key, now: float) -> list[Action]:
+        standing = self._standings[key]
+        if standing.lost:  # a search that is under way asks by itself, and one that was refused has its own time
+            return [Probe(key)] if standing.unanswered and not standing.busy else []
+        standing.to_look = True
+        self._schedule.advance(key, max(now, standing.asked + limits.MIN_RENEWAL_GAP))
+        return []
+
+    def _begin(self, key: Key, now: float) -> list[Action]:
+        group, standing = self.group(key), self._standings[key]
+        if any(self._standings[one].busy for one in group):
+            self._look_again(key, now)
+            return []
+        turn = self._pace.turn(now) if standing.turn is None else standing.turn
+        if turn > now:
+            standing.turn = turn
+            self._schedule.advance(key, turn)
+            return []
+        standing.turn = None
+        self._count(group, 1)
+        standing.asked = now
+        look, standing.to_look = standing.to_look, False
+        if look and not standing.lost and not standing.doubted and now < standing.fresh_until:
+            return [Look(key, group)]
+        return [Attempt(key, group)]
+
+    def _look_again(self, key: Key, now: float) -> None:
+        # An attempt is under way. What is held has more attempts scheduled; what is lost must not be forgotten.
+        if self._standings[key].lost:
+            self._schedule.advance(key, now + limits.CHECK_GAP)
+
+    # --- What became of an attempt
+
+    def _granted(self, event: Granted) -> list[Action]:
+        key, place = event.key, event.place
+        standing = self._standings.get(key) or _Standing(place, lost=True)
+        if standing.lost:  # the others keep their place in the order in which the gateway made them
+            self._standings.pop(key, None)
+            self._standings[key] = standing
+        if standing.place.service != place.service:
+            self._rounds.discard(key, standing.place.service)
+        standing.place, standing.asked = place, event.asked
+        standing.lost = standing.doubted = standing.to_look = False
+        standing.failures = 0
+        standing.fresh_until = event.asked + min(event.lifetime, event.span) / 2
+        self._places.add(key, place)
+        self._rounds.asked(key, place.service, event.asked)
+        self._schedule.add(key, event.asked, event.lifetime, event.span)
+        return []
+
+    def _seen(self, key: Key, now: float) -> list[Action]:
+        standing = self._standings.get(key)
+        if standing is not None and not standing.lost:
+            standing.failures = 0
+            self._rounds.asked(key, standing.place.service, now)
+        return []
+
+    def _failed(self, key: Key, problem: PortMapperError, now: float) -> list[Action]:
+        standing = self._standings.get(key)
+        if standing is None:
+            return []
+        standing.failures += 1
+        refused = isinstance(problem, RequestRefused)
+        if standing.lost:
+            standing.unanswered = not was_refused(problem)
+            self._schedule.retry(key, now, patience(problem, standing.failures))
+        elif isinstance(problem, PortUnavailable | MappingGone) or (standing.doubted and refused):
+            return self._lose(key, now, 0.0)  # it is somebody else's now, or was forgotten and is not made again
+        elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
+            self._schedule.defer(key, now + problem.retry_after)
+        elif standing.doubted:
+            self._schedule.advance(key, now + limits.MIN_RENEWAL_GAP)
+        if isinstance(problem, GatewayTimeout | GatewayUnreachable):
+            self._rounds.hasten(standing.place.service, max(now, standing.asked + limits.CHECK_AGAIN))
+        return []
+
+    def _count(self, keys: Iterable[Key], change: int) -> list[Action]:
+        for key in keys:
+            if key in self._standings:
+                self._standings[key].busy += change
+        return []
+
+    def _dropped(self, key: Key) -> list[Action]:
+        standing = self._standings.pop(key, None)
+        if standing is None:
+            return []
+        self._places.discard(key)
+        self._rounds.discard(key, standing.place.service)
+        self._schedule.discard(key)
+        return [Halt(key)]
+
+    def _lose(self, key: Key, now: float, pause: float) -> list[Action]:
+        standing = self._standings.get(key)
+        if standing is None or standing.lost:
+            return []
+        standing.lost, standing.unanswered, standing.failures = True, True, 0
+        self._places.discard(key)
+        self._schedule.retry(key, now, pause)
+        return [Lose(key)]
+
+    # --- What was heard
+
+    def _suspected(self, key: Key | None, now: float) -> list[Action]:
+        """Renew soon: what something was heard about, or everything."""
+        for one in self._held() if key is None else [key]:
+            gap = 0.0 if key is None else limits.MIN_RENEWAL_GAP
+            self._schedule.advance(one, max(now, self._standings[one].asked + gap))
+        return []
+
+    def _disturbed(self, keys: tuple[Key, ...], now: float) -> list[Action]:
+        for key in keys:
+            self._schedule.advance(key, now)
+        return []
+
+    def _recover(self, now: float) -> list[Action]:
+        """Renew everything after a random wait, one after the other in the order in which it was made."""
+        if self._last_recovery > now:
+            return []  # a round is on its way
+        begin = max(now + limits.RECOVERY_WAIT * self._jitter(), self._last_recovery + limits.RECOVERY_GAP)
+        self._last_recovery = begin
+        for place, key in enumerate((*self._held(), *self._lost())):
+            self._standings[key].doubted = True
+            self._schedule.advance(key, begin + place * limits.RECOVERY_PACE)
+        return []
+
+    def _abandon(self, now: float) -> list[Action]:
+        """Lose everything, and look for it anew at once."""
+        actions: list[Action] = []
+        for key in self._held():
+            actions += [Halt(key), *self._lose(key, now, 0.0)]
+        for key, standing in self._standings.items():
+            self._rounds.discard(key, standing.place.service)  # what was left is asked nothing
+        return actions + self._interrupt_searches(now, 0.0)
+
+    def _wake_lost(self, now: float) -> list[Action]:
+        """Try for what is lost again; at most once in 10 s."""
+        if now < self._last_wake + limits.RECOVERY_GAP:
+            return []
+        self._last_wake = now
+        return self._interrupt_searches(now, limits.RECOVERY_PACE)
+
+    def _interrupt_searches(self, now: float, pause: float) -> list[Action]:
+        lost = self._lost()
+        for key in lost:
+            self._schedule.advance(key, now + pause)
+        return [Halt(key) for key in lost]
+
+    def _held(self) -> list[Key]:
+        return [key for key, standing in self._standings.items() if not standing.lost]
+
+    def _lost(self) -> list[Key]:
+        return [key for key, standing in self._standings.items() if standing.lost]
+
+
+def was_refused(problem: PortMapperError) -> bool:
+    """Whether a gateway answered and said no."""
+    return isinstance(problem, RequestRefused) or (isinstance(problem, NoService) and problem.refused)
+
+
+def patience(problem: PortMapperError, failures: int) -> float:
+    """Return how many seconds to wait before a lost mapping is tried for again, after so many failures."""
+    if isinstance(problem, NoService) and problem.lasting:
+        return limits.RETRY_LAST  # somebody has to change something first
+    wait = min(limits.RETRY_FIRST * 2.0 ** min(failures - 1, 10), limits.RETRY_LAST)
+    told = problem.retry_after if isinstance(problem, NoService | RequestRefused) else None
+    return wait if told is None else max(min(wait, told), limits.RETRY_FIRST)

@@ -1,0 +1,26 @@
+"""B26: whatever happens to the network, what a mapping claims is true, nothing is there twice, and all ends well.
+
+`make soak` lives through 100,000 schedules of 20 faults: `python -m tests.model 100000`.
+"""
+
+import anyio
+import pytest
+
+from tests.model.loops import options
+from tests.model.world import live
+
+SCHEDULES = 40
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_random_faults_end_well(loop: str) -> None:
+    """Seeds 0 to 39; the seed is in the failure."""
+    for seed in range(SCHEDULES):
+        assert anyio.run(live, seed, backend=loop, backend_options=options(loop)) > 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_seed_says_all(loop: str) -> None:
+    """What went wrong once goes wrong again."""
+    asked = {anyio.run(live, SCHEDULES, backend=loop, backend_options=options(loop)) for _ in range(3)}
+    assert len(asked) == 1
