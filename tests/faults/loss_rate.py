@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.faults.figures import share_of
 from tests.faults.loss import loss
 from tests.router.lab import Lab, missing
+from tests.router.namespaces import inside
 
 WITHIN = 30.0
 _ROOT = Path(__file__).parents[2]
@@ -37,7 +38,7 @@ def measure(lab: Lab, backend: str, percent: int, count: int, *, at_once: int = 
     """Map `count` ports by `backend` while `percent` of the packets are lost each way."""
     module = [sys.executable, "-m", "tests.faults.attempts", backend, str(count), str(at_once), loop]
     with loss(lab, percent):
-        command = ["ip", "netns", "exec", lab.lan, *module]
+        command = [*inside(lab.lan), *module]
         done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     seconds = [one["seconds"] for one in found if not one["problem"] and one["seconds"] <= WITHIN]
