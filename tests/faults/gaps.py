@@ -18,6 +18,7 @@ from tests.router.lab import EXTERNAL, TOKEN, Lab
 from tests.router.namespaces import inside
 
 INTERVAL = 0.1
+RENEWING = 0.2  # at a PCP or NAT-PMP renewal miniupnpd deletes its rules and adds them again: a probe may fall there
 PATIENCE = 0.9  # less than a second: a lost SYN must not be mended by its repetition
 _ROOT = Path(__file__).parents[2]
 

@@ -8,14 +8,13 @@ import anyio
 import pytest
 
 from portmapper import PortMapper
-from tests.faults.gaps import probe
+from tests.faults.gaps import RENEWING, probe
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, TOKEN, WAN_ADDRESS, Lab, answering
 from tests.router.namespaces import add_address, call, inside, output
 
 EXTERNAL_LATER = "8.8.4.7"
 BACKENDS = {"pcp": 8001, "natpmp": 8002, "upnp": 8003}
-LONGEST = 0.2  # as miniupnpd needs for a renewal
 
 _RATE = """
 table inet slow {
@@ -85,7 +84,7 @@ def test_a_daemon_that_was_killed_and_comes_back_with_its_rules_costs_no_packet_
         lab.kill_daemon()
         lab.start_daemon()
         found = probe(lab, 4, *[("tcp", port) for port in BACKENDS.values()])
-        assert max(one.gap for one in found.values()) <= LONGEST
+        assert max(one.gap for one in found.values()) <= RENEWING
         for command in commands:
             command.process.terminate()
             seen = [command.event()["event"]]
