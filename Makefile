@@ -28,7 +28,7 @@ fuzz: $(VENV)/.installed-dev
 
 soak: $(VENV)/.installed-dev router-packages torture
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py tests/router/test_stopped.py tests/router/test_way_out.py -s
-	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_no_gap.py tests/router/test_reboots.py -s
+	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_no_gap.py tests/router/test_reboots.py tests/router/test_loss.py tests/router/test_pump.py tests/router/test_faults.py -s
 	$(BIN)/python -m tests.faults.loss_rate
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_state.py -s
 

@@ -1,6 +1,7 @@
 """Faults of a router that keeps running, or comes back as it was: nothing is lost, and what is lost comes back."""
 
 import json
+import os
 import time
 from contextlib import ExitStack
 
@@ -14,6 +15,7 @@ from tests.router.lab import EXTERNAL, TOKEN, WAN_ADDRESS, Lab, answering
 from tests.router.namespaces import add_address, call, inside, output
 
 EXTERNAL_LATER = "8.8.4.7"
+LONG = "PORTMAPPER_SOAK" in os.environ
 BACKENDS = {"pcp": 8001, "natpmp": 8002, "upnp": 8003}
 
 _RATE = """
@@ -90,7 +92,10 @@ def test_a_daemon_that_was_killed_and_comes_back_with_its_rules_costs_no_packet_
             seen = [command.event()["event"]]
             while seen[-1] != "closed":
                 seen.append(command.event()["event"])
-            assert seen in (["closed"], ["renewed", "closed"])
+            assert seen in (
+                ["closed"],
+                ["restored", "closed"],
+            )  # its epoch begins anew, so it says that it has forgotten
 
 
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
@@ -124,7 +129,7 @@ def test_by_upnp_only_a_hard_refresh_makes_a_rule_again_that_the_router_lost_f3(
         assert lab.ask(lose_and_refresh) == [False, True]
 
 
-@pytest.mark.parametrize("backend", ["pcp", "natpmp"])
+@pytest.mark.parametrize("backend", ["pcp", "natpmp"] if LONG else ["natpmp"])
 def test_a_router_that_was_silent_is_asked_again_within_5_s_f26(make_lab: MakeLab, backend: str) -> None:
     """Silent for the first renewals of a lease of 16 s, then back: renewed soon, and never lost."""
     lab = make_lab(min_lifetime=1)
@@ -140,14 +145,18 @@ def test_a_router_that_was_silent_is_asked_again_within_5_s_f26(make_lab: MakeLa
 
 
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
-def test_100_ports_are_mapped_on_a_router_that_answers_five_times_a_second_f38(make_lab: MakeLab, backend: str) -> None:
+def test_many_ports_are_mapped_on_a_router_that_answers_five_times_a_second_f38(
+    make_lab: MakeLab, backend: str
+) -> None:
+    """100 in 25 s; in the short form 20."""
+    count = 100 if LONG else 20
     lab = make_lab()
     lab.firewall(_RATE)
 
     async def map_all() -> float:
         async with PortMapper(backends=[backend]) as mapper:
             begin = anyio.current_time()
-            for port in range(10_000, 10_100):
+            for port in range(10_000, 10_000 + count):
                 await mapper.map(port)
             took = anyio.current_time() - begin
             for mapping in mapper.mappings:
@@ -155,5 +164,5 @@ def test_100_ports_are_mapped_on_a_router_that_answers_five_times_a_second_f38(m
             return took
 
     took = lab.ask(map_all)
-    print(f"100 mappings by {backend} at 5 answers a second: {took:.1f} s")
-    assert took <= 25
+    print(f"{count} mappings by {backend} at 5 answers a second: {took:.1f} s")
+    assert took <= count / 4
