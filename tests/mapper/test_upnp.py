@@ -185,13 +185,13 @@ async def test_a_restart_that_the_device_tells_brings_the_mappings_back(boot_id:
         assert mapping.state is MappingState.MAPPED
 
 
-async def test_an_announcement_of_a_device_that_lost_nothing_costs_one_question() -> None:
+async def test_an_announcement_of_a_device_that_lost_nothing_costs_two_questions() -> None:
     async with igd(boot_id=7) as simulated, PortMapper(gateway=simulated.gateway) as mapper:
         await mapper.map(4001, external_port=4101)
         simulated.calls.clear()
         for _ in range(5):
             await simulated_says(simulated, Kind.ALIVE, 8)
-        assert names(simulated) == ["GetSpecificPortMappingEntry"]
+        assert names(simulated) == ["GetExternalIPAddress", "GetSpecificPortMappingEntry"]
 
 
 async def simulated_says(simulated: SimulatedGateway, kind: Kind, boot_id: int | None) -> None:
