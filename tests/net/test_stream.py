@@ -160,6 +160,33 @@ async def test_every_failing_call_is_a_typed_error_and_leaks_nothing_s27(
         assert descriptors() == before
 
 
+@pytest.mark.usefixtures("virtual_time")
+@pytest.mark.parametrize("lost", [0, 1, 2, 7])
+async def test_a_connection_whose_first_packet_is_lost_is_tried_again_at_once(
+    lost: int, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system would wait for a second. Never more than four sockets at once."""
+    before, finish = descriptors(), stream._finish
+    begun, open_now, most = 0, 0, 0
+
+    async def lossy(sock: socket.socket, address: IPAddress, port: int) -> None:
+        nonlocal begun, open_now, most
+        begun, open_now = begun + 1, open_now + 1
+        most = max(most, open_now)
+        try:
+            await (finish(sock, address, port) if begun > lost else anyio.sleep_forever())
+        finally:
+            open_now -= 1
+
+    monkeypatch.setattr(stream, "_finish", lossy)
+    begin = anyio.current_time()
+    async with await stream.connect(*where(listener)):
+        assert anyio.current_time() - begin == pytest.approx(0.1 * lost)
+        assert begun == lost + 1
+        assert most <= 4
+    assert descriptors() == before
+
+
 @pytest.mark.anyio
 async def test_a_peer_that_has_broken_it_off_at_once_is_a_typed_error(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch

@@ -114,11 +114,18 @@ class Lab:
 
     def stop_daemon(self) -> None:
         """Stop miniupnpd; its rules stay, as those of a crashed one do."""
+        self._end_daemon(signal.SIGTERM, signal.SIGKILL)
+
+    def kill_daemon(self) -> None:
+        """Let miniupnpd crash: it takes leave of nobody."""
+        self._end_daemon(signal.SIGKILL)
+
+    def _end_daemon(self, *numbers: signal.Signals) -> None:
         if not self._pid_file.exists():
             return
         process = Path("/proc") / self._pid_file.read_text().strip()
         self._pid_file.unlink()
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in numbers:
             with suppress(ProcessLookupError):
                 os.kill(int(process.name), number)
             deadline = time.monotonic() + 2

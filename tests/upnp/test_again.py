@@ -1,0 +1,128 @@
+"""What is done while a device does not answer: questions are asked again, requests are looked for first."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+import anyio
+import httpx
+import pytest
+import respx
+
+from portmapper import GatewayTimeout, PortMapper, ProtocolError, limits
+from portmapper.net import http
+from portmapper.testing import IgdSwitches, SimulatedGateway
+from portmapper.upnp import soap
+from portmapper.upnp.client import IgdClient
+from portmapper.upnp.description import Service
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
+
+HERE = http.Route(IPv4Address("127.0.0.1"))
+WANIP = "urn:schemas-upnp-org:service:WANIPConnection:1"
+CONTROL = "http://127.0.0.1:5000/ctl"
+GET, ADD = "GetExternalIPAddress", "AddPortMapping"
+
+
+class Device:
+    """Answers the n-th request after `seconds[n]`, and notes when it was asked."""
+
+    def __init__(self, *seconds: float) -> None:
+        self.seconds = list(seconds)
+        self.times: list[float] = []
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        self.times.append(anyio.current_time())
+        await anyio.sleep(self.seconds.pop(0))
+        return httpx.Response(200, content=soap.encode_result(soap.Action(WANIP, GET, {}), {}))
+
+    def asked_after(self) -> list[float]:
+        """The seconds after the first request at which each came."""
+        return [round(time - self.times[0], 3) for time in self.times]
+
+
+@pytest.fixture
+def router() -> Iterator[respx.MockRouter]:
+    with respx.mock(assert_all_called=False) as router:
+        yield router
+
+
+def ask(router: respx.MockRouter, *seconds: float) -> tuple[Device, IgdClient]:
+    device = Device(*seconds)
+    router.post(CONTROL).mock(side_effect=device.answer)
+    return device, IgdClient(Service(WANIP, CONTROL), HERE)
+
+
+async def test_a_question_without_an_answer_is_asked_again(router: respx.MockRouter) -> None:
+    device, client = ask(router, 60, 60, 0.1)
+    begin = anyio.current_time()
+    assert await client.call(GET) == {}
+    assert device.asked_after() == [0, 1, 2]
+    assert anyio.current_time() - begin == pytest.approx(2.1)
+
+
+async def test_a_device_that_is_known_to_be_fast_is_asked_again_sooner(router: respx.MockRouter) -> None:
+    device, client = ask(router, 0.01, 60, 0.01)
+    await client.call(GET)
+    device.times.clear()
+    await client.call(GET)
+    assert device.asked_after() == [0, 0.5]
+
+
+async def test_a_slow_device_is_not_asked_twice_once_it_is_known(router: respx.MockRouter) -> None:
+    """It may do one thing after the other; then each question would have to wait for the answer to a copy."""
+    device, client = ask(router, 1.2, 60, *[1.2] * 5)
+    await client.call(GET)
+    for _ in range(5):
+        device.times.clear()
+        device.seconds = [1.2, 60]
+        await client.call(GET)
+        assert device.asked_after() == [0]
+
+
+async def test_a_silent_device_is_asked_a_few_times_and_given_up(router: respx.MockRouter) -> None:
+    device, client = ask(router, *[60] * 20)
+    begin = anyio.current_time()
+    with pytest.raises(GatewayTimeout):
+        await client.call(GET)
+    assert anyio.current_time() - begin == pytest.approx(limits.HTTP_EXCHANGE)
+    assert len(device.times) <= limits.ASK_TIMES
+
+
+async def test_a_request_that_changes_something_is_sent_once(router: respx.MockRouter) -> None:
+    device, client = ask(router, 3.0, 60)
+    with pytest.raises(ProtocolError):  # this device gives the answer to another question
+        await client.call(ADD)
+    assert device.asked_after() == [0]
+
+
+@pytest.mark.parametrize("carried_out", [True, False], ids=["the answer is lost", "the request is lost"])
+async def test_a_mapping_without_an_answer_is_looked_for_and_asked_for_again_only_if_it_is_not_there(
+    carried_out: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    post = http.post
+
+    async def lossy(url: str, route: http.Route, headers: dict[str, str], body: bytes, **rest: object) -> object:
+        name = headers["SOAPAction"].partition("#")[2].rstrip('"')
+        sent.append(name)
+        if name != ADD or sent.count(ADD) > 1:
+            return await post(url, route, headers, body, **rest)  # type: ignore[arg-type]
+        if carried_out:
+            await post(url, route, headers, body, **rest)  # type: ignore[arg-type]
+        await anyio.sleep(limits.HTTP_EXCHANGE)
+        raise GatewayTimeout("lost")
+
+    monkeypatch.setattr(http, "post", lossy)
+    async with (
+        SimulatedGateway(pcp=False, natpmp=False, igd=IgdSwitches(version=1)) as simulated,
+        PortMapper(gateway=simulated.gateway, backends=["upnp"]) as mapper,
+    ):
+        begin = anyio.current_time()
+        mapping = await mapper.map(4001, external_port=4101)
+        assert anyio.current_time() - begin < limits.ADD_AGAIN[0] + limits.GRACE + 0.5
+        assert mapping.external is not None
+        assert mapping.external.port == 4101
+        assert len(list(simulated.table)) == 1
+        after = sent[sent.index(ADD) + 1 :]
+        assert after[0] == "GetSpecificPortMappingEntry"
+        assert after.count(ADD) == (0 if carried_out else 1)
