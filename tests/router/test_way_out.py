@@ -67,11 +67,14 @@ def by_signal(lab: Lab, one: Round) -> float:
     with subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=lab._environment()
     ) as process:
-        time.sleep(one.seconds)
-        begin = time.monotonic()
-        process.send_signal(getattr(signal, one.way))
-        process.wait(30)
-        return time.monotonic() - begin
+        try:
+            time.sleep(one.seconds)
+            begin = time.monotonic()
+            process.send_signal(getattr(signal, one.way))
+            process.wait(10)
+            return time.monotonic() - begin
+        finally:
+            process.kill()
 
 
 def by_itself(lab: Lab, one: Round) -> float:
@@ -85,6 +88,7 @@ def by_itself(lab: Lab, one: Round) -> float:
     return ended - float(done.stdout) - one.seconds
 
 
+@pytest.mark.timeout(30 + 12 * ROUNDS)
 def test_nothing_is_left_by_whatever_ends_the_program_at_whatever_moment(make_lab: MakeLab) -> None:
     """F42, F48, B10: while it maps, holds and renews; 200 times with `make soak`."""
     seed = int(os.environ.get("PORTMAPPER_SEED", random.randrange(10**6)))
