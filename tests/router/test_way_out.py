@@ -54,10 +54,12 @@ def rounds(seed: int) -> list[Round]:
     ways = list(itertools.product(("SIGTERM", "SIGINT", "SIGHUP", "cancel", "exit"), BACKENDS))
     dice.shuffle(ways)
     chosen = itertools.islice(itertools.cycle(ways), ROUNDS)
-    return [
-        Round(way, backend, dice.uniform(0, SPAN), tuple(str(8000 + n) for n in range(dice.choice((1, 2, 5)))))
-        for way, backend in chosen
-    ]
+    return [Round(way, backend, dice.uniform(0, SPAN), _ports(dice)) for way, backend in chosen]
+
+
+def _ports(dice: random.Random) -> tuple[str, ...]:
+    first = dice.choice((8000, 8001))  # also says which protocol comes first, and which event loop it is
+    return tuple(str(first + number) for number in range(dice.choice((1, 2, 5))))
 
 
 def by_signal(lab: Lab, one: Round) -> float:
