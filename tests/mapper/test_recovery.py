@@ -65,9 +65,7 @@ async def test_a_loss_seen_in_one_answer_brings_back_all(backend: str) -> None:
 @pytest.mark.conforms("NP-59", "PC-151")
 @pytest.mark.parametrize("backend", list(ANNOUNCEMENTS))
 @pytest.mark.parametrize("dice", [0.0, 0.5, 0.99])
-async def test_recovery_begins_after_a_random_wait(
-    backend: str, dice: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_recovery_begins_after_a_random_wait(backend: str, dice: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "random", lambda: dice)
     async with Timed() as simulated, PortMapper(gateway=simulated.gateway, backends=[backend]) as mapper:
         await mapper.map(4001)
