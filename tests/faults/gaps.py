@@ -15,8 +15,10 @@ from pathlib import Path
 import anyio
 
 from tests.router.lab import EXTERNAL, TOKEN, Lab
+from tests.router.namespaces import inside
 
 INTERVAL = 0.1
+RENEWING = 0.2  # at a PCP or NAT-PMP renewal miniupnpd deletes its rules and adds them again: a probe may fall there
 PATIENCE = 0.9  # less than a second: a lost SYN must not be mended by its repetition
 _ROOT = Path(__file__).parents[2]
 
@@ -35,7 +37,7 @@ class Reach:
 def probe(lab: Lab, seconds: float, *targets: Target) -> dict[Target, Reach]:
     """Probe all `targets` (("tcp", 8080), ...) for so long."""
     names = [f"{protocol}/{port}" for protocol, port in targets]
-    command = ["ip", "netns", "exec", lab.wan, sys.executable, "-m", "tests.faults.gaps", str(seconds), *names]
+    command = [*inside(lab.wan), sys.executable, "-m", "tests.faults.gaps", str(seconds), *names]
     done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
     answers: list[list[bool]] = json.loads(done.stdout)
     return {target: reach(series) for target, series in zip(targets, answers, strict=True)}

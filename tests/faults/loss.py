@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.router.lab import GATEWAY, Lab
+from tests.router.namespaces import inside
 
 _TABLE = """
 table inet lossy {{
@@ -35,4 +36,4 @@ def loss(lab: Lab, percent: int) -> Iterator[None]:
 
 
 def _nft(namespace: str, rules: str) -> None:
-    subprocess.run(["ip", "netns", "exec", namespace, "nft", "-f", "-"], input=rules.encode(), check=True)
+    subprocess.run([*inside(namespace), "nft", "-f", "-"], input=rules.encode(), check=True)

@@ -8,14 +8,13 @@ import anyio
 import pytest
 
 from portmapper import PortMapper
-from tests.faults.gaps import probe
-from tests.router import lab as first
+from tests.faults.gaps import RENEWING, probe
 from tests.router.conftest import MakeLab
-from tests.router.lab import TOKEN, Lab, answering
+from tests.router.lab import EXTERNAL, TOKEN, WAN_ADDRESS, Lab, answering
+from tests.router.namespaces import add_address, call, inside, output
 
 EXTERNAL_LATER = "8.8.4.7"
 BACKENDS = {"pcp": 8001, "natpmp": 8002, "upnp": 8003}
-LONGEST = 0.2  # as miniupnpd needs for a renewal
 
 _RATE = """
 table inet slow {
@@ -38,24 +37,22 @@ table inet mute {
 
 def renumber_wan(lab: Lab) -> None:
     """Give the router another external address, as a provider does at night."""
-    first._call("ip", "-n", lab.router, "addr", "del", f"{first.EXTERNAL}/24", "dev", "wan0")
-    first._address(lab.router, "wan0", EXTERNAL_LATER)
-    first._call("ip", "-n", lab.router, "route", "replace", "default", "via", first.WAN_ADDRESS)
+    call("ip", "-n", lab.router, "addr", "del", f"{EXTERNAL}/24", "dev", "wan0")
+    add_address(lab.router, "wan0", EXTERNAL_LATER)
+    call("ip", "-n", lab.router, "route", "replace", "default", "via", WAN_ADDRESS)
 
 
 def forget(lab: Lab, port: int) -> None:
     """Have the router drop what leads to `port` without a word and without its daemon's knowing."""
     for chain in ("prerouting_miniupnpd", "miniupnpd"):
         listed = json.loads(
-            first._output("ip", "netns", "exec", lab.router, "nft", "-j", "list", "chain", "inet", "filter", chain)
+            output("ip", "netns", "exec", lab.router, "nft", "-j", "list", "chain", "inet", "filter", chain)
         )
         rules = [one["rule"] for one in listed["nftables"] if "rule" in one]
         mine = [rule["handle"] for rule in rules if f'"right": {port}' in json.dumps(rule)]
         assert mine, f"no rule for port {port} in {chain}"
         for handle in mine:
-            first._call(
-                *first._inside(lab.router), "nft", "delete", "rule", "inet", "filter", chain, "handle", str(handle)
-            )
+            call(*inside(lab.router), "nft", "delete", "rule", "inet", "filter", chain, "handle", str(handle))
 
 
 @pytest.mark.parametrize("backend", list(BACKENDS))
@@ -87,7 +84,7 @@ def test_a_daemon_that_was_killed_and_comes_back_with_its_rules_costs_no_packet_
         lab.kill_daemon()
         lab.start_daemon()
         found = probe(lab, 4, *[("tcp", port) for port in BACKENDS.values()])
-        assert max(one.gap for one in found.values()) <= LONGEST
+        assert max(one.gap for one in found.values()) <= RENEWING
         for command in commands:
             command.process.terminate()
             seen = [command.event()["event"]]

@@ -1,21 +1,17 @@
 """One command opens a port on a router this project did not write, keeps it open and closes it on the way out."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import threading
 import time
-from contextlib import AbstractContextManager
 
 import pytest
 
+from tests.faults.gaps import RENEWING, probe
 from tests.router.conftest import MakeLab
-from tests.router.lab import EXTERNAL, GATEWAY, GATEWAY_6, LAN_ADDRESS, LAN_ADDRESS_6, TOKEN, Lab, Running, answering
-from tests.router.opening import PROTOCOLS, open_and_close
-
-SOAK = int(os.environ.get("PORTMAPPER_SOAK", "40"))
+from tests.router.lab import EXTERNAL, GATEWAY, GATEWAY_6, LAN_ADDRESS, LAN_ADDRESS_6, TOKEN, Lab, answering
+from tests.router.opening import open_and_close
 
 
 def test_nothing_is_reachable_before(make_lab: MakeLab) -> None:
@@ -115,70 +111,6 @@ def test_refused_port_is_exit_5_with_every_reason(make_lab: MakeLab) -> None:
     assert all(f"{name}: " in done.stderr for name in ("pcp", "natpmp", "upnp"))
 
 
-def reach(lab: Lab, protocol: str, port: int, timeout: float = 1.0) -> bytes | None:
-    return lab.reach_tcp(port, timeout) if protocol == "tcp" else lab.reach_udp(port, timeout)
-
-
-class Prober(threading.Thread):
-    """Probes one mapping from the WAN host every 200 ms.
-
-    A miss is a failed probe whose repetition 100 ms later fails too: at a PCP or NAT-PMP renewal miniupnpd deletes its
-    rules and adds them again, and a packet may fall into those milliseconds, which no client can help.
-    """
-
-    def __init__(self, lab: Lab, protocol: str, port: int, seconds: float) -> None:
-        super().__init__()
-        self._lab, self._what, self._seconds = lab, (protocol, port), seconds
-        self.probes = 0
-        self.misses: list[float] = []
-
-    def run(self) -> None:
-        begin = time.monotonic()
-        while (now := time.monotonic() - begin) < self._seconds:
-            if reach(self._lab, *self._what) != TOKEN:
-                time.sleep(0.1)
-                if reach(self._lab, *self._what) != TOKEN:
-                    self.misses.append(round(now, 1))
-            self.probes += 1
-            time.sleep(max(0.0, 0.2 - (time.monotonic() - begin - now)))
-
-
-def probe_all(lab: Lab, seconds: float, *whats: tuple[str, int]) -> None:
-    """Probe several mappings at once; fail at any miss."""
-    probers = [Prober(lab, protocol, port, seconds) for protocol, port in whats]
-    for prober in probers:
-        prober.start()
-    for prober in probers:
-        prober.join()
-    assert {what: prober.misses for what, prober in zip(whats, probers, strict=True)} == {what: [] for what in whats}
-    assert min(prober.probes for prober in probers) > seconds * 4
-
-
-@pytest.mark.conforms("PC-89")
-@pytest.mark.timeout(SOAK + 60)
-def test_short_leases_stay_reachable_without_a_gap(make_lab: MakeLab) -> None:
-    """Leases of 10 s by each protocol, TCP and UDP, probed from the WAN host every 200 ms for 40 s.
-
-    `make soak` does it for 600 s.
-    """
-    lab = make_lab(min_lifetime=1)
-    tcp = {"pcp": 8001, "natpmp": 8002, "upnp": 8003}
-    udp = {"pcp": 9001, "natpmp": 9002, "upnp": 9003}
-
-    def hold(backend: str) -> AbstractContextManager[Running]:
-        ports = f"{tcp[backend]}/tcp", f"{udp[backend]}/udp"
-        return lab.running("map", *ports, "--backend", backend, "--lifetime", "10")
-
-    with answering(lab, *tcp.values(), *udp.values()), hold("pcp") as pcp, hold("natpmp") as nat, hold("upnp") as upnp:
-        for command in (pcp, nat, upnp):
-            assert [command.event()["lifetime"] for _ in PROTOCOLS] == [10, 10]
-        probe_all(lab, SOAK, *[("tcp", port) for port in tcp.values()], *[("udp", port) for port in udp.values()])
-        for command in (pcp, nat, upnp):
-            assert command.event()["event"] == "renewed"
-            assert command.end() == 128 + signal.SIGTERM
-        assert lab.reach_tcp(tcp["pcp"], timeout=0.5) is None
-
-
 def test_leases_end_by_themselves_when_the_command_is_killed(make_lab: MakeLab) -> None:
     """F41, and the control of the test above: without renewals nothing stays reachable for long."""
     lab = make_lab(min_lifetime=1)
@@ -199,7 +131,8 @@ def test_tcp_and_udp_on_one_port_both_survive_renewals(make_lab: MakeLab, backen
     ports = [f"8080/{protocol}" for protocol in order]
     with answering(lab, 8080), lab.running("map", *ports, "--backend", backend, "--lifetime", "10") as command:
         assert [command.event()["protocol"] for _ in order] == list(order)
-        probe_all(lab, 8, ("tcp", 8080), ("udp", 8080))
+        found = probe(lab, 8, ("tcp", 8080), ("udp", 8080))
+        assert max(one.gap for one in found.values()) <= RENEWING
         assert command.event()["event"] == "renewed"
 
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from tests.faults.pump import Counts, Fate, Impairment, pump
-from tests.router import lab as first
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, GATEWAY, GATEWAY_6, LAN_ADDRESS, LAN_ADDRESS_6, TOKEN, Lab, answering
+from tests.router.namespaces import add_address, call, output
 
 UDP = bytes(12) + b"\x08\x00" + bytes(30)
 ARP = bytes(12) + b"\x08\x06" + bytes(30)
@@ -53,13 +53,13 @@ def test_finding_neighbours_is_left_alone(frame: bytes) -> None:
 @contextmanager
 def pumped(lab: Lab, impairment: Impairment) -> Iterator[Counts]:
     """Put the pump between the LAN host and the router in place of their cable."""
-    first._call("ip", "-n", lab.lan, "link", "del", "eth0")
+    call("ip", "-n", lab.lan, "link", "del", "eth0")
     with pump((lab.lan, "eth0"), (lab.router, "lan0"), impairment) as counts:
         for address, address_6, device in ((LAN_ADDRESS, LAN_ADDRESS_6, "eth0"), (GATEWAY, GATEWAY_6, "lan0")):
             namespace = lab.lan if device == "eth0" else lab.router
-            first._address(namespace, device, address)
-            first._address(namespace, device, address_6)
-        first._call("ip", "-n", lab.lan, "route", "replace", "default", "via", GATEWAY)
+            add_address(namespace, device, address)
+            add_address(namespace, device, address_6)
+        call("ip", "-n", lab.lan, "route", "replace", "default", "via", GATEWAY)
         lab.stop_daemon()
         lab.start_daemon()
         yield counts
@@ -115,5 +115,5 @@ def test_answers_that_come_after_3_s_never_make_a_second_mapping_f21(make_lab: M
         time.sleep(3.5)
         with answering(lab, 8080):
             assert lab.reach_tcp(9000, timeout=4) != TOKEN
-    rules = first._output("ip", "netns", "exec", lab.router, "nft", "list", "chain", "inet", "filter", "miniupnpd")
+    rules = output("ip", "netns", "exec", lab.router, "nft", "list", "chain", "inet", "filter", "miniupnpd")
     assert "accept" not in rules

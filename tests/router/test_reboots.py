@@ -9,9 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests.faults.figures import spread
-from tests.router import lab as first
 from tests.router.conftest import MakeLab
 from tests.router.lab import TOKEN, Lab, answering
+from tests.router.namespaces import inside
 
 LONG = "PORTMAPPER_SOAK" in os.environ
 ROUNDS = 50 if LONG else 2
@@ -24,7 +24,7 @@ PORTS = {"pcp": 8001, "natpmp": 8002, "upnp": 8003}
 def deafen(lab: Lab) -> None:
     """Let nothing that is sent to a group reach the LAN host."""
     rules = "table inet deaf {\nchain i {\ntype filter hook input priority -300\nip daddr 224.0.0.0/4 drop\n}\n}\n"
-    subprocess.run([*first._inside(lab.lan), "nft", "-f", "-"], input=rules.encode(), check=True)
+    subprocess.run([*inside(lab.lan), "nft", "-f", "-"], input=rules.encode(), check=True)
 
 
 def wait_until_all_are_reached(lab: Lab, begin: float, within: float) -> dict[str, float]:
