@@ -9,58 +9,17 @@ from ipaddress import IPv4Network
 import anyio
 import pytest
 
-from portmapper import Lost, Mapped, NoGateway, PortMapper, limits
-from portmapper import mapper as mapper_module
+from portmapper import Lost, Mapped, PortMapper, limits
 from portmapper.engine.events import TakenBack
 from portmapper.gateway import watch
 from portmapper.gateway.watch import PollingBell, SleepWatch, Watch
-from portmapper.model import Gateway, IPAddress, MappingState
+from portmapper.model import IPAddress, MappingState
 from portmapper.net import clock
 from portmapper.testing import SimulatedGateway
 from tests.announcing import ANNOUNCEMENTS, announce
+from tests.moving import Network, Ringing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
-
-
-class Ringing:
-    """A bell that a test rings."""
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-        self.closed = False
-
-    def ring(self) -> None:
-        self._event.set()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-    def hush(self) -> None:
-        self._event = anyio.Event()
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Network:
-    """A network whose default gateway a test chooses."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.gateway: Gateway | None = None
-        self.bell = Ringing()
-        self.looks = 0
-        monkeypatch.setattr(mapper_module, "locate", lambda *_: self.locate())
-        monkeypatch.setattr("portmapper.attending.make_bell", lambda _: self.bell)
-
-    def locate(self) -> Gateway:
-        self.looks += 1
-        if self.gateway is None:
-            raise NoGateway("this host has no default route through a gateway")
-        return self.gateway
-
-    def become(self, gateway: Gateway | None) -> None:
-        self.gateway = gateway
-        self.bell.ring()
 
 
 @pytest.fixture

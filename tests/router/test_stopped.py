@@ -10,7 +10,7 @@ from tests.router.lab import TOKEN, answering
 from tests.router.opening import wait_until_reached
 
 LONG = "PORTMAPPER_SOAK" in os.environ
-LEASE, STOPPED = (10, 25) if LONG else (4, 7)
+LEASE, STOPPED = (10, 25) if LONG else (6, 9)
 PORTS = {"pcp": 8001, "natpmp": 8002, "upnp": 8003}
 WITHIN = 2.0
 
