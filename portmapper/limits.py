@@ -56,6 +56,7 @@ CONNECT_TRY = 0.25
 # that time, for it may do one thing after the other. A request that changes something is looked for before it is sent
 # again: a device that writes to its flash memory may take seconds.
 ASK_AGAIN = 0.5
+FETCH_AGAIN = 0.7  # the same for a description, which is the first that is asked and the longest to come
 ASK_TIMES = 6
 ASK_UNKNOWN = 0.5  # how fast a device is taken to be before it has answered once
 ADD_AGAIN = (1.0, 1.0)

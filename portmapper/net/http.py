@@ -49,7 +49,7 @@ async def get(url: str, route: Route, *, limit: int) -> HttpReply:
     def make_request() -> httpcore.Request:
         return httpcore.Request("GET", url, headers=_headers(url, {}))
 
-    return await _exchange(make_request, route, limit, repeated(limits.ASK_AGAIN))
+    return await _exchange(make_request, route, limit, repeated(limits.FETCH_AGAIN))
 
 
 async def post(

@@ -99,7 +99,7 @@ def test_a_description_that_comes_slowly_or_never_is_given_up_s8(lab: HostileLab
 @pytest.mark.conforms("UP-32", "UP-61")
 def test_a_description_without_end_is_cut_off_s7_s9_s10_s11(lab: HostileLab) -> None:
     """What comes after as many bytes as the head promised is not even read."""
-    assert mapped(attack(lab, "large", seconds=SEARCH)) == {"get 600-mb-after-the-end"}
+    assert mapped(attack(lab, "large", seconds=DESCRIBED)) == {"get 600-mb-after-the-end"}
 
 
 @pytest.mark.conforms("UP-32")
