@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, Lab
 from tests.router.namespaces import add_address, call
@@ -77,12 +79,13 @@ def test_a_restart_of_the_router_while_the_link_is_down_is_noticed_when_it_is_ba
         assert wait_until(lab, EXTERNAL, 8080) < 7
 
 
-def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab) -> None:
+@pytest.mark.parametrize("named", [(), ("--gateway", GATEWAY)], ids=["of the default route", "named"])
+def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab, named: tuple[str, ...]) -> None:
     lab = make_lab()
     address = LAN_ADDRESS
-    with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
+    with answering_everywhere(lab, 8080), lab.running("map", "8080", *named) as command:
         command.event()
-        for number in range(20, 25):
+        for number in range(20, 23):
             old, address = address, f"192.168.77.{number}"
             call("ip", "-n", lab.lan, "addr", "del", f"{old}/24", "dev", "eth0")
             add_address(lab.lan, "eth0", address)
