@@ -83,7 +83,7 @@ def test_up_to_a_day_all_attempts_lie_inside_the_lease(jitter: Jitter) -> None:
         assert times[-1] < lifetime
 
 
-@pytest.mark.conforms("NP-35", "PC-47", "PC-90", "PC-159", "Q-73")
+@pytest.mark.conforms("F16", "NP-35", "PC-47", "PC-90", "PC-159", "Q-73")
 @pytest.mark.parametrize("lifetime", [DAY + 1, 604800, 2**32 - 1, inf])
 def test_long_leases_are_treated_as_a_day(lifetime: float) -> None:
     """The first attempt comes after 12 to 15 h."""

@@ -54,6 +54,7 @@ async def test_a_coroutine_function_is_told_everything_in_order_and_the_end_last
     assert [type(event) for event in told] == [Mapped, Renewed, Renewed, Renewed, Closed]
 
 
+@pytest.mark.conforms("F52")
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_another_function_is_called_in_a_thread_where_it_may_block(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run of its own: at its end it takes the threads that wait for more work with it."""
@@ -79,6 +80,7 @@ def test_another_function_is_called_in_a_thread_where_it_may_block(loop: str, mo
     assert (told[0], told[-1]) == ("Mapped", "Closed")
 
 
+@pytest.mark.conforms("F52")
 @virtual
 async def test_one_that_raises_is_logged_and_told_the_rest(caplog: pytest.LogCaptureFixture) -> None:
     told: list[Event] = []
@@ -97,6 +99,7 @@ async def test_one_that_raises_is_logged_and_told_the_rest(caplog: pytest.LogCap
     assert "of no account" in caplog.text
 
 
+@pytest.mark.conforms("F52")
 @virtual
 async def test_one_that_never_comes_back_delays_nobody_and_the_end_by_half_a_second() -> None:
     others: list[Event] = []
@@ -119,6 +122,7 @@ async def test_one_that_never_comes_back_delays_nobody_and_the_end_by_half_a_sec
         assert list(simulated.table) == []
 
 
+@pytest.mark.conforms("F52")
 @virtual
 async def test_one_may_call_back_in_and_close_what_it_is_told_of() -> None:
     async with SimulatedGateway() as simulated, open_mapper(simulated) as mapper:
@@ -155,6 +159,7 @@ async def test_it_can_be_ended_and_is_refused_afterwards() -> None:
         mapping.on_event(note)
 
 
+@pytest.mark.conforms("F53")
 @virtual
 async def test_a_reader_that_never_reads_has_the_latest_state_and_little_more() -> None:
     async with SimulatedGateway() as simulated, open_mapper(simulated) as mapper:

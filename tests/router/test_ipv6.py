@@ -54,7 +54,7 @@ def test_a_pinhole_that_is_there_already_is_taken_over(make_lab: MakeLab) -> Non
         assert f"is open at [{LAN_ADDRESS_6}]:8080" in done.stdout
 
 
-@pytest.mark.conforms("PC-23", "PC-103")
+@pytest.mark.conforms("F56", "PC-23", "PC-103")
 def test_a_link_local_gateway_is_asked_from_the_address_that_is_to_be_reached(make_lab: MakeLab) -> None:
     """The zone is kept, and the source is not the link-local address of this host."""
     lab = make_lab(min_lifetime=1)

@@ -9,6 +9,7 @@ from tests.router.conftest import MakeLab
 CASES = [("pcp", 30, 60), ("natpmp", 30, 60), ("upnp", 30, 24)]
 
 
+@pytest.mark.conforms("F37")
 @pytest.mark.parametrize(("backend", "percent", "count"), CASES)
 def test_a_port_is_mapped_through_loss(make_lab: MakeLab, backend: str, percent: int, count: int) -> None:
     found = measure(make_lab(), backend, percent, count, at_once=count // 3)
@@ -16,6 +17,7 @@ def test_a_port_is_mapped_through_loss(make_lab: MakeLab, backend: str, percent:
     assert len(found.seconds) == count
 
 
+@pytest.mark.conforms("F37")
 @pytest.mark.parametrize("backend", ["pcp", "upnp"])
 def test_most_are_mapped_when_half_of_all_packets_are_lost_each_way(make_lab: MakeLab, backend: str) -> None:
     """Without the measures of ARCHITECTURE.md: 66 % by PCP, none by UPnP."""

@@ -89,6 +89,7 @@ def by_itself(lab: Lab, one: Round) -> float:
     return ended - float(done.stdout) - one.seconds
 
 
+@pytest.mark.conforms("F42", "F48")
 @pytest.mark.timeout(30 + 12 * ROUNDS)
 def test_nothing_is_left_by_whatever_ends_the_program_at_whatever_moment(make_lab: MakeLab) -> None:
     """F42, F48, B10: while it maps, holds and renews; 200 times with `make soak`."""
@@ -113,6 +114,7 @@ def kill_router(lab: Lab) -> None:
     lab.firewall("table inet mute {\nchain i {\ntype filter hook input priority -10;\ndrop\n}\n}")
 
 
+@pytest.mark.conforms("F43")
 @each_backend
 def test_a_dead_router_is_left_in_time_and_what_stays_is_said_with_its_end(make_lab: MakeLab, backend: str) -> None:
     """F43: five mappings."""
@@ -136,6 +138,7 @@ def test_a_dead_router_is_left_in_time_and_what_stays_is_said_with_its_end(make_
         assert one["reason"]
 
 
+@pytest.mark.conforms("F43")
 def test_a_person_is_told_until_when_a_mapping_stays(make_lab: MakeLab) -> None:
     lab = make_lab()
     command = lab.command("map", "8001", "--backend", "pcp", "--lifetime", "600")
@@ -152,6 +155,7 @@ def test_a_person_is_told_until_when_a_mapping_stays(make_lab: MakeLab) -> None:
     assert 590 <= int(match[2]) <= 600
 
 
+@pytest.mark.conforms("F42")
 def test_a_second_signal_ends_the_program_at_once(make_lab: MakeLab) -> None:
     lab = make_lab()
     with lab.running("map", "8001", "--backend", "pcp") as command:
