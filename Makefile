@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLUGIN := backends/portmapper-miniupnpc
 
-.PHONY: help run test check conformance fuzz loss soak torture bench setup router-packages clean
+.PHONY: help run test check conformance fuzz loss schedules soak torture bench setup router-packages clean
 
 help:
 	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
