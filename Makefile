@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLUGIN := backends/portmapper-miniupnpc
 
-.PHONY: help run test check conformance fuzz loss soak torture bench setup router-packages clean
+.PHONY: help run test check conformance fuzz loss schedules soak torture bench setup router-packages clean
 
 help:
 	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
@@ -14,6 +14,7 @@ help:
 	@echo "make fuzz         the property tests with forty times as many examples"
 	@echo "make bench        time a mapping by each protocol against a real router"
 	@echo "make torture      cancel every call at every moment, fail every socket call, compare the loops; about an hour"
+	@echo "make schedules    100,000 random schedules of faults in virtual time, and 10,000 mappings for 100 hours; about an hour"
 	@echo "make loss         how often and how fast a port is mapped when up to half of all packets are lost each way"
 	@echo "make soak         that, and move mappings between two real routers 20 times; keep some of 10 s open for ten minutes"
 
@@ -26,7 +27,7 @@ test: check router-packages
 fuzz: $(VENV)/.installed-dev
 	PORTMAPPER_FUZZ=40 $(BIN)/python -m pytest -m hypothesis --timeout 3600
 
-soak: $(VENV)/.installed-dev router-packages torture
+soak: $(VENV)/.installed-dev router-packages torture schedules
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_moving.py tests/router/test_stopped.py tests/router/test_way_out.py -s
 	PORTMAPPER_SOAK=600 $(BIN)/python -m pytest tests/router/test_no_gap.py tests/router/test_reboots.py tests/router/test_loss.py tests/router/test_pump.py tests/router/test_faults.py -s
 	$(BIN)/python -m tests.faults.loss_rate
@@ -34,6 +35,10 @@ soak: $(VENV)/.installed-dev router-packages torture
 
 torture: $(VENV)/.installed-dev
 	PORTMAPPER_SOAK=1 $(BIN)/python -m pytest tests/faults --timeout 3600
+
+schedules: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.model 100000
+	PORTMAPPER_SOAK=1 $(BIN)/python -m pytest tests/engine -s
 
 loss: $(VENV)/.installed-dev router-packages
 	$(BIN)/python -m tests.faults.loss_rate

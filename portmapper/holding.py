@@ -75,6 +75,8 @@ class Holding:
         self.backend = grant.backend
         self.lease = grant.lease
         self.state = MappingState.MAPPED
+        self.wanted = True  # until somebody closes it; what is granted after that is given back,
+        self.detached = False  # unless it was to be left on the gateway
         self.ends = inf  # when the lease ends by itself, on the clock of leases
         self.problem: PortMapperError | None = None
         self.turn = anyio.Lock()  # one renewal, refresh or release at a time
@@ -148,7 +150,7 @@ class Holding:
 
     def detach(self, now: float) -> None:
         """Note that the mapping is over for us, while its lease stays on the gateway until it ends."""
-        self.state = MappingState.CLOSED
+        self.state, self.detached = MappingState.CLOSED, True
         self._remaining = max(self.ends - now, 0.0)
         self._tell(Closed(self.lease, None, self._remaining))
 

@@ -121,7 +121,9 @@ GRACE = 0.6
 UNDO = 1.0  # to undo what was asked for without a clear answer, when nobody waits to leave
 HURRY = 0.25  # when giving back takes longer, devices that were asked one thing at a time are asked
 HURRY_WIDTH = 4  # so many: 20 mappings of a device that needs 0.1 s for each request are gone in time
-RELEASE_PAUSES = (0.0, 0.3, 0.6)  # before each try to remove a mapping without end: nothing else will remove it
+# Before each try to remove a mapping: three for one without end, which nothing else will remove, and two where this
+# host was the reason, for it may have lacked a socket for a moment.
+RELEASE_PAUSES = (0.0, 0.3, 0.6)
 RELEASES = 128  # mappings given back at once
 REFUSALS = 256  # remembered refusals; the oldest go first
 LAST_WORDS = 0.5  # for callbacks to be told of the end

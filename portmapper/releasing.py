@@ -8,7 +8,7 @@ import anyio
 
 from portmapper import limits
 from portmapper.backend import Backend
-from portmapper.errors import GatewayTimeout, InUseLocally, PortMapperError, RequestRefused
+from portmapper.errors import GatewayTimeout, GatewayUnreachable, InUseLocally, PortMapperError, RequestRefused
 from portmapper.holding import Holding
 from portmapper.net import clock
 from portmapper.net.datagram import send_unanswered
@@ -96,7 +96,7 @@ class Releaser:
     async def _unmap(self, holding: Holding) -> PortMapperError | None:
         problem: PortMapperError | None = None
         async with self._room, holding.turn:
-            for pause in limits.RELEASE_PAUSES if holding.lease.permanent else (0.0,):
+            for pause in limits.RELEASE_PAUSES[: None if holding.lease.permanent else 2]:
                 await anyio.sleep(pause)
                 try:
                     await holding.backend.unmap(holding.lease)
@@ -104,6 +104,8 @@ class Releaser:
                     problem = failure
                 else:
                     return None
+                if not (holding.lease.permanent or isinstance(problem, GatewayUnreachable)):
+                    break  # it has been asked, and nothing that this host lacked for a moment was the reason
         return problem
 
 

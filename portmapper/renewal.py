@@ -61,6 +61,7 @@ class Renewer:
 
     def forget(self, holding: Holding) -> tuple[Holding, ...]:
         """Renew it no more, and stop what is under way. Returns its twins, which may need healing."""
+        holding.wanted = False
         twins = tuple(one for one in self._group(holding) if one is not holding)
         self._tell(events.Dropped(holding))
         return twins
@@ -165,7 +166,7 @@ class Renewer:
                     self._refusals.note(holding.backend.name, request, refusal, clock.now())
                     raise
                 holding.request = request
-                self._establish(holding, grant)
+                await self._establish(holding, grant)
             for twin in group[group.index(holding) + 1 :]:
                 with suppress(PortMapperError):  # noted; the engine goes on
                     await self._renew(twin)
@@ -233,7 +234,7 @@ class Renewer:
                 again = holding.again(holding.request)
                 lost = holding.lost
                 grant = await (self._obtain(again, patient) if lost else self._renewed(holding, holding.request))
-            self._establish(holding, grant)
+            await self._establish(holding, grant)
 
     async def _look(self, holding: Holding) -> None:
         """Have the gateway show the lease, and make it anew where that is gone; renew it where nothing is shown."""
@@ -244,7 +245,7 @@ class Renewer:
                 try:
                     shown = await holding.backend.verify(holding.lease)
                 except MappingGone as gone:
-                    self._establish(holding, await self._anew(holding, holding.request, gone))
+                    await self._establish(holding, await self._anew(holding, holding.request, gone, moves))
                     return
                 self._check_unmoved(moves)
             if shown is not None:
@@ -268,27 +269,31 @@ class Renewer:
                 # The gateway has been changed: whatever it speaks now knows nothing of this lease.
                 return await self._obtain(holding.again(request), False)
             except MappingGone as gone:
-                return await self._anew(holding, request, gone)
+                return await self._anew(holding, request, gone, moves)
             await check_port(holding.backend, lease)
             self._check_unmoved(moves)
         return Grant(holding.backend, lease, begin)
 
-    async def _anew(self, holding: Holding, request: MappingRequest, gone: MappingGone) -> Grant:
+    async def _anew(self, holding: Holding, request: MappingRequest, gone: MappingGone, moves: int) -> Grant:
         """Make a mapping again that the gateway has no more. Raises `gone` when that fails."""
         try:
             grant = await ask(holding.backend, holding.again(request), self._refusals)
         except PortMapperError as problem:
             raise gone from problem
+        self._check_unmoved(moves)
         return replace(grant, restored=True)
 
     def _check_unmoved(self, moves: int) -> None:
         if self._moves != moves:
             raise GatewayUnreachable("the network changed meanwhile")
 
-    def _establish(self, holding: Holding, grant: Grant) -> None:
-        if not holding.closed:
+    async def _establish(self, holding: Holding, grant: Grant) -> None:
+        if holding.wanted:
             holding.establish(grant, restored=grant.restored or self._engine.is_doubted(holding))
             self.hold(holding, grant.time)
+        elif not holding.detached:
+            with shielded(limits.GRACE), suppress(PortMapperError):
+                await grant.backend.unmap(grant.lease)
 
     @contextmanager
     def _noting(self, holding: Holding) -> Generator[None]:
@@ -335,5 +340,5 @@ def _bounded(what: str) -> Generator[None]:
 
 
 def _check_wanted(holding: Holding) -> None:
-    if holding.closed:
+    if not holding.wanted:
         raise MapperClosed(f"the mapping of {holding.request} is closed")

@@ -47,8 +47,9 @@ def renewal_times(lifetime: float, jitter: Jitter, span: float = inf) -> Iterato
     """Yield the seconds after the grant at which to try to renew (RFC 6887 section 11.2.1).
 
     The k-th attempt falls into 1 - 2**-k .. 1 - 2**-k + 2**-(k+2) of the lifetime; RFC 6886's "halfway" is the first.
-    Where that would be less than 4 s after the one before, it goes on every 4 s to the end. A lease of more than 24 h
-    (section 15), and one without end, is treated as one of 24 h, or of `span` seconds, after the other.
+    Where that would be less than 4 s after the one before, or after the grant, it goes on every 4 s to the end: a lease
+    of 4 s or less ends without an attempt. A lease of more than 24 h (section 15), and one without end, is treated as
+    one of 24 h, or of `span` seconds, after the other.
     """
     start = 0.0
     while start < lifetime:
@@ -59,7 +60,7 @@ def renewal_times(lifetime: float, jitter: Jitter, span: float = inf) -> Iterato
 
 
 def _one_series(lifetime: float, jitter: Jitter) -> Iterator[float]:
-    last = -inf
+    last = 0.0
     for k in count(1):
         offset = lifetime * (1 - 2**-k + jitter() * 2 ** -(k + 2))
         offset = max(offset, last + limits.MIN_RENEWAL_GAP)
@@ -115,10 +116,13 @@ class RenewalSchedule:
         if lifetime != inf:
             self._push(now + lifetime, Expire(key), plan)
 
-    def retry(self, key: Hashable, now: float, delay: float) -> None:
-        """Schedule one attempt for a mapping that has no lease, `delay` seconds from `now`, give or take a quarter."""
+    def retry(self, key: Hashable, now: float, delay: float, least: float = 0.0) -> None:
+        """Schedule one attempt for a mapping that has no lease, `delay` seconds from `now`, give or take a quarter.
+
+        It does not come before `least` seconds.
+        """
         spread = 1 + limits.RETRY_JITTER * (2 * self._jitter() - 1)
-        self._begin(key, now, iter((delay * spread,)))
+        self._begin(key, now, iter((max(delay * spread, least),)))
 
     def advance(self, key: Hashable, when: float) -> None:
         """Schedule an attempt at `when` beside the series of `key`, unless one is asked for before that."""

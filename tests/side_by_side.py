@@ -12,13 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, NoReturn
 
 _ROUTER = "tests/router"
 _OWN_NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 _TICK = 0.2
+_PATIENCE = 20.0
 
 
 def main() -> int:
@@ -44,16 +45,17 @@ def _own_network() -> Sequence[str]:
 def _running(
     arguments: Sequence[str], *, prefix: Sequence[str] = (), stdout: IO[bytes] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run pytest; interrupt it once at the end if it still runs, for it has namespaces and processes to remove."""
+    """Run pytest; interrupt it at the end if it still runs, and let it remove its namespaces and processes."""
     command = [*prefix, sys.executable, "-m", "pytest", *arguments]
     # Ctrl-C reaches a process group: in one of its own a run gets one signal, from here, and no second in its clean-up.
     with subprocess.Popen(command, stdout=stdout, stderr=subprocess.STDOUT if stdout else None, process_group=0) as run:
         try:
             yield run
         finally:
-            if run.poll() is None:
-                run.send_signal(signal.SIGINT)
-                run.wait()
+            while run.poll() is None:
+                run.send_signal(signal.SIGINT)  # again, if it is lost in the exception group of a test
+                with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
+                    run.wait(_PATIENCE)
 
 
 def _follow(path: Path, run: subprocess.Popen[bytes]) -> None:

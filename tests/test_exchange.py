@@ -95,6 +95,7 @@ def test_only_the_answer_is_received() -> None:
     assert one.receive(b"answer") == "answer"
 
 
+@pytest.mark.conforms("F21")
 def test_a_late_answer_is_still_an_answer() -> None:
     one = exchange(0.25)
     one.poll(0.0)

@@ -211,7 +211,7 @@ REACHABILITY = {
 }
 
 
-@pytest.mark.conforms("NP-80")
+@pytest.mark.conforms("F20", "NP-80")
 def test_reachability_of_the_first_and_last_addresses_of_every_network() -> None:
     assert {address: reachability(ip_address(address)) for address in REACHABILITY} == REACHABILITY
 

@@ -17,7 +17,7 @@ from portmapper.cli.ports import parse_port
 from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import Session, run_until_signal
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
-from portmapper.gateway.detect import gateways, survey
+from portmapper.gateway.detect import gateway_at, gateways, survey
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest
@@ -147,7 +147,7 @@ def gateway_command(**options: Any) -> int:
     """
     settings = settings_of(options)
     if settings.gateway is not None:
-        settings.output.gateway(settings.gateway)
+        settings.output.gateway(gateway_at(settings.gateway, settings.interface))
         return 0
     gateways(settings.interface)  # says what is missing if none can be asked
     for candidate, gateway in survey(settings.interface):

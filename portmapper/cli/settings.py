@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Settings:
     """What the shared options say."""
 
-    gateway: Gateway | None
+    gateway: str | None
     backends: tuple[str, ...] | None
     simulate: bool
     output: Output
@@ -57,7 +57,7 @@ class Settings:
         finally:
             stop.set()
 
-    def _mapper(self, gateway: Gateway | None, state: Path | None) -> PortMapper:
+    def _mapper(self, gateway: Gateway | str | None, state: Path | None) -> PortMapper:
         return PortMapper(
             gateway=gateway,
             interface=self.interface,
@@ -104,8 +104,10 @@ def settings_of(
     registry.select(backends)
     check_interval(check or None)
     gateway, interface = options["gateway"], options["interface"]
+    if gateway is not None:
+        gateway_at(gateway, interface)  # told at once; it is looked up again when the network changes
     return Settings(
-        gateway=None if gateway is None else gateway_at(gateway, interface),
+        gateway=gateway,
         interface=interface,
         lifetime=lifetime,
         backends=backends,

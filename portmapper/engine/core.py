@@ -47,6 +47,7 @@ class _Standing:
 
     place: Place
     asked: float = -inf  # when it was last asked for
+    granted: float = -inf  # when that was last asked for which was granted
     fresh_until: float = -inf  # until when a look is enough: then it has to be renewed
     lost: bool = False
     doubted: bool = False  # the gateway has lost its state: the lease may be gone before its time
@@ -127,7 +128,7 @@ class Engine:
     def _tick(self, now: float) -> list[Action]:
         actions = [action for key in self._rounds.due(now) for action in self._look_after(key, now)]
         for due in self._schedule.due(now):
-            actions += self._lose(due.key, now, 0.0) if isinstance(due, Expire) else self._begin(due.key, now)
+            actions += self._expire(due.key, now) if isinstance(due, Expire) else self._begin(due.key, now)
         return actions
 
     def _look_after(self, key: Key, now: float) -> list[Action]:
@@ -137,6 +138,12 @@ class Engine:
         standing.to_look = True
         self._schedule.advance(key, max(now, standing.asked + limits.MIN_RENEWAL_GAP))
         return []
+
+    def _expire(self, key: Key, now: float) -> list[Action]:
+        """Lose it, and look for it anew at once; but a lease of a second must not make that a request each second."""
+        actions = self._lose(key, now, 0.0)
+        self._schedule.defer(key, max(now, self._standings[key].granted + limits.MIN_RENEWAL_GAP))
+        return actions
 
     def _begin(self, key: Key, now: float) -> list[Action]:
         group, standing = self.group(key), self._standings[key]
@@ -171,7 +178,7 @@ class Engine:
             self._standings[key] = standing
         if standing.place.service != place.service:
             self._rounds.discard(key, standing.place.service)
-        standing.place, standing.asked = place, event.asked
+        standing.place, standing.asked, standing.granted = place, event.asked, event.asked
         standing.lost = standing.doubted = standing.to_look = False
         standing.failures = 0
         standing.fresh_until = event.asked + min(event.lifetime, event.span) / 2
@@ -195,7 +202,9 @@ class Engine:
         refused = isinstance(problem, RequestRefused)
         if standing.lost:
             standing.unanswered = not was_refused(problem)
-            self._schedule.retry(key, now, patience(problem, standing.failures))
+            wait = patience(problem, standing.failures)
+            # Until a refusal ends the answer would come from memory, and the next attempt half a minute later.
+            self._schedule.retry(key, now, wait, 0.0 if _told(problem) is None else wait)
         elif isinstance(problem, PortUnavailable | MappingGone) or (standing.doubted and refused):
             return self._lose(key, now, 0.0)  # it is somebody else's now, or was forgotten and is not made again
         elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
@@ -294,5 +303,10 @@ def patience(problem: PortMapperError, failures: int) -> float:
     if isinstance(problem, NoService) and problem.lasting:
         return limits.RETRY_LAST  # somebody has to change something first
     wait = min(limits.RETRY_FIRST * 2.0 ** min(failures - 1, 10), limits.RETRY_LAST)
-    told = problem.retry_after if isinstance(problem, NoService | RequestRefused) else None
+    told = _told(problem)
     return wait if told is None else max(min(wait, told), limits.RETRY_FIRST)
+
+
+def _told(problem: PortMapperError) -> float | None:
+    """Return the seconds for which a refusal holds, if the gateway said so."""
+    return problem.retry_after if isinstance(problem, NoService | RequestRefused) else None

@@ -13,8 +13,9 @@ from portmapper.net import clock, http
 from portmapper.upnp.choice import best_connection, check_nat
 from portmapper.upnp.client import IgdClient
 from portmapper.upnp.description import Service
-from portmapper.upnp.grants import Granted, MappingGrants, Memory
+from portmapper.upnp.grants import MappingGrants
 from portmapper.upnp.mappings import PortMappings
+from portmapper.upnp.memory import Granted, Memory
 from portmapper.upnp.pinhole_grants import PinholeGrants
 from portmapper.upnp.pinholes import Pinholes
 from portmapper.upnp.search import Device, find_device

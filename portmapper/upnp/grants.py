@@ -1,82 +1,29 @@
 """Make, keep and remove IPv4 port mappings, and believe only what the device shows afterwards."""
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
 
 import anyio
 
 from portmapper import limits
 from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolError, UnsupportedRequest
-from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest, Protocol
+from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest
 from portmapper.net.tasks import finish_begun, first_of
 from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
-from portmapper.upnp.description import Service
 from portmapper.upnp.entries import Entry, granted_lifetime, was_lengthened
 from portmapper.upnp.faults import Fault, fault_for
 from portmapper.upnp.mappings import UNKNOWN_OUTCOME, PortMappings, remote_host
+from portmapper.upnp.memory import Granted, Key, Memory
 from portmapper.upnp.recent import Recent
 from portmapper.upnp.values import parse_client
 
 _FIRST_DYNAMIC_PORT = 49152  # RFC 6335 section 6
 _CONFLICT, _ONLY_PERMANENT, _NO_REMOTE_HOST = 718, 725, 726
-_Key: TypeAlias = tuple[int, Protocol, str]
-_Make: TypeAlias = tuple[str, str, int]  # server, model, version of the service
 _SERVICE = "urn:schemas-upnp-org:service:WANIPConnection:1"
-
-
-@dataclass(slots=True)
-class Memory:
-    """What is known about the devices of one gateway, shared by the backends that are opened there in turn."""
-
-    turn: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, 1))
-    removal: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, 1))
-    habits: dict[_Make, Habits] = field(default_factory=dict[_Make, Habits])
-    choosing: anyio.Lock = field(default_factory=anyio.Lock)
-    made: Recent[_Key, MappingRequest] = field(default_factory=Recent[_Key, MappingRequest])
-    """What was made there, by external port, protocol and remote host, and not taken back."""
-
-    missed: Recent[_Key, None] = field(default_factory=Recent[_Key, None])
-    """What of that was told to be lost and is not made again yet: one restart is told once, whatever is missing."""
-
-    _chosen: tuple[Sequence[Service], Service, float] | None = None
-
-    def hurry(self) -> None:
-        """Let several requests be made at once."""
-        self.turn.total_tokens = self.removal.total_tokens = limits.HURRY_WIDTH
-
-    def choose(self, services: Sequence[Service], best: Service, now: float) -> None:
-        """Remember for a minute which of the connections of a device is the best, and does address translation."""
-        self._chosen = (services, best, now + limits.CHOICE)
-
-    def chosen_of(self, services: Sequence[Service], now: float) -> Service | None:
-        """Return the connection that was chosen not long ago among these."""
-        if self._chosen is None or self._chosen[0] != services or self._chosen[2] < now:
-            return None
-        return self._chosen[1]
-
-    def miss_all(self) -> None:
-        """Note that the device has lost everything."""
-        for key, _ in self.made:
-            self.missed.note(key, None)
-
-    def learn(self, make: _Make, habits: Habits) -> None:
-        """Remember what a make of device needs."""
-        if make in self.habits or len(self.habits) < limits.MAKES:
-            self.habits[make] = habits
-
-
-@dataclass(frozen=True, slots=True)
-class Granted:
-    """What the device has now: where it is reached, for how long (0: without end), and its own word for it."""
-
-    external: Endpoint
-    lifetime: int
-    token: bytes = b""
 
 
 class MappingGrants:
@@ -348,7 +295,7 @@ class MappingGrants:
             return False, None  # a host name could be anybody's, ours too
         return True, entry
 
-    def _tell_lost(self, key: _Key) -> None:
+    def _tell_lost(self, key: Key) -> None:
         """Say that `key` is missing: perhaps the device lost the others too. One restart is told once."""
         if key not in self._memory.missed:
             self._memory.miss_all()
@@ -395,7 +342,7 @@ def _who_has(port: int, request: MappingRequest, entry: Entry) -> str:
     return f"external port {port}/{request.protocol} leads to {entry.client} port {entry.port}{text}"
 
 
-def _key(port: int, request: MappingRequest) -> _Key:
+def _key(port: int, request: MappingRequest) -> Key:
     return (port, request.protocol, remote_host(request))
 
 

@@ -13,7 +13,7 @@ from portmapper.errors import (
 )
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest
 from portmapper.upnp.faults import Fault
-from portmapper.upnp.grants import Granted
+from portmapper.upnp.memory import Granted
 from portmapper.upnp.pinholes import NO_SUCH_ENTRY, Pinholes, check_allowed, lease_time
 from portmapper.upnp.recent import Recent
 

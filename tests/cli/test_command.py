@@ -8,10 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from portmapper.cli.output import Output
+from portmapper.model import Gateway
 
 
 @pytest.fixture
@@ -114,6 +118,7 @@ def test_the_check_that_nothing_is_sent_would_notice(environment: dict[str, str]
     assert done.returncode == 99
 
 
+@pytest.mark.conforms("F42")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_signal_ends_with_128_plus_n_after_the_release(
     environment: dict[str, str], number: signal.Signals
@@ -293,3 +298,20 @@ def test_a_terminal_sees_what_is_waited_for(environment: dict[str, str]) -> None
             os.close(leader)
             assert process.wait(5) == 4
     assert b"Asking 127.0.0.2 to open 8080/tcp" in shown
+
+
+@pytest.mark.conforms("F29")
+@pytest.mark.parametrize(
+    ("address", "warning"),
+    [
+        ("192.168.1.2", "another router stands between this gateway and the Internet"),
+        ("100.64.0.1", "is shared by your provider (carrier-grade NAT)"),
+        ("8.8.8.8", ""),
+    ],
+)
+def test_another_router_in_front_is_warned_of(address: str, warning: str, capsys: pytest.CaptureFixture[str]) -> None:
+    here = IPv4Address("192.0.2.9")
+    Output(as_json=False).address(IPv4Address(address), Gateway(address=here, source=here))
+    first, *more = capsys.readouterr().out.splitlines()
+    assert first == address
+    assert [warning in line for line in more] == [True] * bool(warning)

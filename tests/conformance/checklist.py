@@ -4,17 +4,17 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-TABLES = {"NP": "natpmp.md", "PC": "pcp.md", "UP": "upnp.md", "Q": "quirks.md"}
+TABLES = {"NP": "natpmp.md", "PC": "pcp.md", "UP": "upnp.md", "Q": "quirks.md", "F": "faults.md"}
 """The file with the rows of each prefix, in the order of the report."""
 
 _FOLDER = Path(__file__).parent
-_ID = re.compile(r"(NP|PC|UP|Q)-([0-9]{2,3})([a-z]?)")
+_ID = re.compile(r"((?:NP|PC|UP|Q)(?=-[0-9]{2})|F(?=[1-9]))-?([0-9]{1,3})([a-z]?)")
 _HEAD = {"id", "---"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One requirement, or one quirk. `note` is why it has no test, or what was decided."""
+    """One requirement, one quirk or one fault. `note` is why it has no test, or what was decided."""
 
     id: str
     requirement: str
@@ -25,7 +25,8 @@ class Row:
     @property
     def prefix(self) -> str:
         """What the row is about: the part of the id before its number."""
-        return self.id.partition("-")[0]
+        match = _ID.fullmatch(self.id)
+        return match[1] if match else ""
 
 
 def parse(text: str) -> tuple[Row, ...]:

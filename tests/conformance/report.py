@@ -7,7 +7,7 @@ from itertools import groupby
 from tests.conformance.checklist import Row, natural
 from tests.conformance.outcome import Outcome
 
-_LEVELS = ("MUST", "REQ", "SHOULD", "MAY", "LIB", "QUIRK")  # a row of two levels counts under the stronger
+_LEVELS = ("MUST", "REQ", "SHOULD", "MAY", "LIB", "QUIRK", "FAULT")  # a row of two levels counts under the stronger
 
 
 @dataclass(frozen=True, slots=True)

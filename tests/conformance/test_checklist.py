@@ -36,7 +36,7 @@ def _ids_in(tree: ast.AST) -> Iterator[str]:
 def test_the_rows_have_ids_without_gaps() -> None:
     last = {"NP": 82, "PC": 162, "UP": 153, "Q": 72}
     expected = [f"{prefix}-{number:02}" for prefix in last for number in range(1, last[prefix] + 1)]
-    expected += ["Q-72a", "Q-72b", "Q-72c", "Q-72d", "Q-73"]
+    expected += ["Q-72a", "Q-72b", "Q-72c", "Q-72d", "Q-73", *(f"F{number}" for number in range(1, 62))]
     assert [row.id for row in load()] == expected
 
 
@@ -47,20 +47,22 @@ def test_each_file_has_the_rows_of_its_prefix_in_their_order() -> None:
 
 
 def test_ids_are_in_the_order_of_their_numbers() -> None:
-    ordered = ["NP-82", "PC-09", "PC-10", "PC-99", "PC-100", "UP-153", "Q-72", "Q-72a", "Q-72b", "Q-73", "X-1", "X-2"]
+    ordered = ["NP-82", "PC-09", "PC-10", "PC-99", "PC-100", "UP-153", "Q-72", "Q-72a", "Q-72b", "Q-73"]
+    ordered += ["F1", "F2", "F10", "X-1", "X-2"]
     backwards = ordered[::-1]
     assert sorted(backwards, key=natural) == ordered
 
 
-@pytest.mark.parametrize("level", [*LEVELS, "QUIRK"])
+@pytest.mark.parametrize("level", [*LEVELS, "QUIRK", "FAULT"])
 def test_each_level_is_used(level: str) -> None:
     assert level in {row.level for row in load()}
 
 
 def test_the_levels_are_those_explained() -> None:
-    words = {word for row in load() if row.prefix != "Q" for word in row.level.replace("/", " ").split()}
+    words = {word for row in load() if row.prefix not in {"Q", "F"} for word in row.level.replace("/", " ").split()}
     assert words == {"MUST", "NOT", "REQ", "SHOULD", "MAY", "LIB"}
     assert {row.level for row in load() if row.prefix == "Q"} == {"QUIRK"}
+    assert {row.level for row in load() if row.prefix == "F"} == {"FAULT"}
 
 
 def test_each_id_in_a_mark_is_a_row() -> None:
@@ -80,6 +82,9 @@ def test_each_row_has_a_test_or_a_note() -> None:
         "| NP-01 | text | MUST | 3 |  |  |",
         "| XY-01 | text | MUST | 3 |  |",
         "| Q-1 | text | QUIRK | some |  |",
+        "| Q100 | text | QUIRK | some |  |",
+        "| F01 | text | FAULT | some |  |",
+        "| F-10 | text | FAULT | some |  |",
         "| Q-72A | text | QUIRK | some |  |",
         "| Q-72ab | text | QUIRK | some |  |",
         "| UP-\N{ARABIC-INDIC DIGIT ONE}1 | text | MUST | 3 |  |",
@@ -96,7 +101,9 @@ def test_text_around_the_tables_is_left_out() -> None:
     assert parse(text) == (Row("PC-162", "keep it", "LIB", "15", "why"),)
 
 
-@pytest.mark.parametrize(("name", "prefix"), [("UP-153", "UP"), ("Q-73", "Q"), ("Q-72a", "Q")])
+@pytest.mark.parametrize(
+    ("name", "prefix"), [("UP-153", "UP"), ("Q-73", "Q"), ("Q-72a", "Q"), ("F1", "F"), ("F61", "F")]
+)
 def test_rows_of_every_kind_of_id(name: str, prefix: str) -> None:
     (row,) = parse(f"| {name} | drops *it* | QUIRK | some router |  |")
     assert row == Row(name, "drops *it*", "QUIRK", "some router", "")
@@ -154,7 +161,7 @@ def test_a_run_in_which_all_is_well_has_no_problems() -> None:
     assert render([GOOD], ["NP-01"]).splitlines()[-3:] == ["", "NP  1 rows  MUST 1 passed", "1 rows in all"]
 
 
-@pytest.mark.parametrize("level", [*LEVELS, "QUIRK"])
+@pytest.mark.parametrize("level", [*LEVELS, "QUIRK", "FAULT"])
 def test_a_row_of_any_level_needs_a_test_or_a_note(level: str) -> None:
     assert problems([Finding(a_row("NP-01", level))], []) == ["neither a test nor a note: NP-01"]
 

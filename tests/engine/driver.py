@@ -70,6 +70,10 @@ class Driver:
         """Have everything renewed soon."""
         self.engine.handle(events.Suspected(), self.now)
 
+    def lose_state(self) -> None:
+        """Have the gateway forget everything."""
+        self.engine.handle(events.StateLost(), self.now)
+
     def forget_tally(self) -> None:
         """Count from now on."""
         self.tally, self.pace.waits = Tally(), []

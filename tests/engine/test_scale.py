@@ -19,6 +19,7 @@ SOAK = "PORTMAPPER_SOAK" in os.environ
 MAPPINGS, HOURS = (10_000, 100) if SOAK else (2_000, 5)
 
 
+@pytest.mark.conforms("F40")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("interval", [inf, limits.CHECK])
 def test_many_mappings_are_renewed_in_time_at_a_hundred_a_second(interval: float) -> None:
@@ -49,6 +50,23 @@ def test_when_all_are_due_at_once_they_are_spread() -> None:
     assert driver.tally.expiries == 0
 
 
+@pytest.mark.conforms("F40", "F61")
+def test_after_a_restart_ten_thousand_mappings_are_made_again_at_a_hundred_a_second_at_most() -> None:
+    """They begin within the random wait; a mapper with few of them has them back at once after it."""
+    driver = Driver(7200, seed=8)
+    driver.hold(10_000, over=100)
+    driver.forget_tally()
+    lost = driver.now
+    driver.lose_state()
+    driver.run(lost + limits.RECOVERY_WAIT + 10_000 * limits.RECOVERY_PACE + 1)
+    seconds = driver.tally.per_second
+    assert driver.tally.renewals == 10_000
+    assert max(seconds.values()) <= 1 / limits.PACE + 1
+    assert min(seconds) - lost <= limits.RECOVERY_WAIT
+    assert driver.tally.expiries == 0
+
+
+@pytest.mark.conforms("F40")
 def test_ten_thousand_mappings_take_less_than_20_mib() -> None:
     tracemalloc.start()
     try:
@@ -85,7 +103,7 @@ def test_a_million_renewals_leave_nothing_behind() -> None:
     assert after - before < 64 * 1024
 
 
-@pytest.mark.conforms("PC-88")
+@pytest.mark.conforms("F37", "PC-88")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("interval", [inf, limits.CHECK])
 def test_short_leases_on_a_bad_line(interval: float) -> None:

@@ -230,6 +230,7 @@ async def struck(scenario: Scenario, gateway: SimulatedGateway, backend: str, st
             assert left_on(gateway) == []
 
 
+@pytest.mark.conforms("F47", "F48")
 @pytest.mark.parametrize("make", [honest, awkward])
 @pytest.mark.parametrize("where", ["suspension", "turn"] if SOAK else ["turn"])
 @pytest.mark.parametrize(("scenario", "backend"), CALLS)
@@ -241,6 +242,7 @@ async def test_cancelled_at_any_moment(
     await cancelled_at_each(scenario, backend, where, make, itertools.count(first, STEP))
 
 
+@pytest.mark.conforms("F47")
 @pytest.mark.parametrize("backend", ["upnp", "pinhole"])
 async def test_cancelled_while_a_slow_device_is_asked(backend: str) -> None:
     """What was made is taken back too when the time ran out over the question that comes after it."""
@@ -251,6 +253,7 @@ async def test_cancelled_while_a_slow_device_is_asked(backend: str) -> None:
     await cancelled_at_each(maps, backend, "turn", slow, itertools.count(1, 1 if SOAK else 5))
 
 
+@pytest.mark.conforms("F47")
 @pytest.mark.parametrize("backend", ALL)
 async def test_cancelled_hard_refresh(backend: str) -> None:
     await cancelled_at_each(refreshes_hard, backend, "turn", honest, itertools.count(1))

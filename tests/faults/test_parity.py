@@ -63,6 +63,7 @@ def loops() -> Iterator[tuple[str, str, dict[str, Any]]]:
         yield name, backend, options
 
 
+@pytest.mark.conforms("F24")
 @pytest.mark.parametrize("name", PLAYS if SOAK else FEW)
 def test_the_same_on_asyncio_and_trio(name: str) -> None:
     outcomes = {

@@ -91,6 +91,7 @@ async def tried(work: Work, backend: str, faults: Faults, monkeypatch: pytest.Mo
             assert left_on(gateway) == []
 
 
+@pytest.mark.conforms("F34", "F36")
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("work", [holds_a_mapping, takes_back])
 @pytest.mark.timeout(1800)
@@ -120,6 +121,7 @@ TROUBLES = {
 SHORT, LONG = (250, 500), (10, 900)
 
 
+@pytest.mark.conforms("F34", "F35", "F36")
 @pytest.mark.parametrize("span", [SHORT, LONG], ids=["within the lease", "longer than the lease"])
 @pytest.mark.parametrize("trouble", TROUBLES if SOAK else ["EMFILE", "EPERM"])
 @pytest.mark.parametrize("backend", BACKENDS)

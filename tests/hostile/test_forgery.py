@@ -140,7 +140,7 @@ def from_elsewhere(backend: str, host: str) -> Forger:
     return forger
 
 
-@pytest.mark.conforms("NP-30", "NP-31", "PC-35", "PC-158")
+@pytest.mark.conforms("F57", "NP-30", "NP-31", "PC-35", "PC-158")
 @both
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 async def test_a_faster_answer_from_the_wrong_address_or_port_is_ignored_s33(backend: str, host: str) -> None:
@@ -148,7 +148,7 @@ async def test_a_faster_answer_from_the_wrong_address_or_port_is_ignored_s33(bac
         await map_truly(honest, wire, backend)
 
 
-@pytest.mark.conforms("NP-30", "NP-31", "PC-35", "PC-158")
+@pytest.mark.conforms("F57", "NP-30", "NP-31", "PC-35", "PC-158")
 @both
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 async def test_only_answers_from_elsewhere_are_no_answer_s33(backend: str, host: str) -> None:

@@ -160,7 +160,7 @@ async def test_a_mapping_whose_answer_is_lost_with_the_connection_is_looked_up_s
     assert gateway.asked(*ADDS) <= 2
 
 
-@pytest.mark.conforms("UP-57", "UP-84")
+@pytest.mark.conforms("F24", "UP-57", "UP-84")
 @pytest.mark.parametrize(
     ("code", "name"), [("501", "ActionFailed"), ("-1", "Error"), ("0", "Error"), ("99999", "Error")]
 )
@@ -245,6 +245,7 @@ class Nowhere(RudeIgd):
         return honest
 
 
+@pytest.mark.conforms("F20")
 async def test_an_external_address_that_is_none_costs_the_address_and_not_the_mapping() -> None:
     async def check(address: str) -> None:
         async with Nowhere(address) as gateway:

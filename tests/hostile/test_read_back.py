@@ -59,7 +59,7 @@ async def mapped(gateway: Liar, **options: Any) -> Lease:
     return lease
 
 
-@pytest.mark.conforms("UP-113")
+@pytest.mark.conforms("F45", "UP-113")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_one_that_leads_to_another_host_is_theirs_and_stays_s43_s44(version: int) -> None:
     """Whatever it says of the mapping that it has just made: it shows another host's, and that is not deleted."""
@@ -101,7 +101,7 @@ async def test_one_that_only_the_list_shows_counts(version: int) -> None:
         await succeeds(gateway, "upnp")
 
 
-@pytest.mark.conforms("UP-113")
+@pytest.mark.conforms("F19", "UP-113")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_one_that_does_not_show_at_all_is_refused_and_undone_s45(version: int) -> None:
     """The port was free before, so what may be there now is ours."""
@@ -112,7 +112,7 @@ async def test_one_that_does_not_show_at_all_is_refused_and_undone_s45(version: 
     assert (gateway.asked(*ADDS), gateway.asked(DELETE)) == (1, 1)
 
 
-@pytest.mark.conforms("UP-60", "UP-92")
+@pytest.mark.conforms("F14", "F15", "UP-60", "UP-92")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_the_lease_that_is_shown_counts_be_it_longer_or_shorter_s20(version: int) -> None:
     leases = {"7201": 7201, "604800": 604800, "4294967295": 2**32 - 1, "+600": 600, "00120": 120, "1": 1}

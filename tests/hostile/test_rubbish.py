@@ -122,7 +122,7 @@ class MangledAnswers(SimulatedGateway):
         return [mangled for answer in answers for mangled in self._mangle(data, answer)]
 
 
-@pytest.mark.conforms("NP-11", "NP-12", "NP-15", "NP-28", "PC-32", "PC-36", "PC-39", "PC-40", "PC-41")
+@pytest.mark.conforms("F22", "NP-11", "NP-12", "NP-15", "NP-28", "PC-32", "PC-36", "PC-39", "PC-40", "PC-41")
 @both
 async def test_answers_that_match_nothing_are_a_time_out_and_the_mapping_is_undone_s18(backend: str) -> None:
     async def check(mangle: Mangle) -> None:
@@ -135,13 +135,13 @@ async def test_answers_that_match_nothing_are_a_time_out_and_the_mapping_is_undo
     await each(IGNORED_BY[backend], check)
 
 
-@pytest.mark.conforms("NP-11", "NP-12", "PC-40", "PC-41", "PC-45")
+@pytest.mark.conforms("F22", "NP-11", "NP-12", "PC-40", "PC-41", "PC-45")
 @both
 async def test_the_good_answer_after_rubbish_is_taken_without_asking_again_s18(
     backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "FAST_WAITS", (5.0,))
-    monkeypatch.setattr(limits, "RELEASE_WAITS", (5.0,))
+    for waits in ("FAST_WAITS", "PROBE_WAITS", "RELEASE_WAITS"):
+        monkeypatch.setattr(limits, waits, (5.0,))
 
     async def check(mangle: Mangle) -> None:
         def rubbish_first(request: bytes, answer: bytes) -> list[bytes]:
@@ -189,6 +189,7 @@ async def test_an_unknown_result_is_a_refusal_and_nothing_is_taken_for_granted_s
     assert result.refused
 
 
+@pytest.mark.conforms("F16")
 @both
 @pytest.mark.parametrize("field", ["external", "lifetime"])
 @pytest.mark.parametrize("undone", [False, True])
@@ -208,6 +209,7 @@ async def test_a_grant_of_port_or_lifetime_0_is_a_protocol_error_and_undone_s21_
     assert "the gateway granted" in str(reason)
 
 
+@pytest.mark.conforms("F22")
 @both
 async def test_duplicated_answers_are_one_answer(backend: str) -> None:
     async with MangledAnswers(lambda request, answer: [answer] * 5, when=lambda _: True) as gateway:
@@ -218,7 +220,7 @@ def is_wanted(request: bytes) -> bool:
     return is_map(request) and not is_delete(request)
 
 
-@pytest.mark.conforms("NP-35", "PC-46")
+@pytest.mark.conforms("F16", "NP-35", "PC-46")
 @both
 async def test_any_lifetime_is_told_as_it_was_granted_s20(backend: str) -> None:
     async def check(lifetime: int) -> None:
@@ -264,7 +266,7 @@ async def test_any_external_address_of_pcp_is_told_as_it_was_said() -> None:
     await each({str(address): address for address in addresses}, check)
 
 
-@pytest.mark.conforms("NP-71")
+@pytest.mark.conforms("F20", "NP-71")
 async def test_no_external_address_of_natpmp_is_told_as_none() -> None:
     def nowhere(request: bytes, answer: bytes) -> list[bytes]:
         return [answer[:8] + bytes(4)]
@@ -281,7 +283,7 @@ async def test_no_external_address_of_natpmp_is_told_as_none() -> None:
 
 
 async def test_a_mapping_is_kept_when_only_its_address_stays_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "ADDRESS_TRUST", 0.0)
+    monkeypatch.setattr(limits, "ADDRESS_TRUST", -1.0)  # it is asked for again
     mapped = False
 
     def after_the_mapping(request: bytes) -> bool:

@@ -80,6 +80,7 @@ async def test_an_interval_that_would_be_a_flood_is_refused(check: float) -> Non
         PortMapper(check=check)
 
 
+@pytest.mark.conforms("F3")
 @every_protocol
 @pytest.mark.parametrize("lost", [0, 1, 2])
 async def test_a_mapping_that_vanished_without_a_word_is_back_within_a_minute_for_each_held(
@@ -95,6 +96,7 @@ async def test_a_mapping_that_vanished_without_a_word_is_back_within_a_minute_fo
         assert sorted(entry.external_port for entry in simulated.table) == [21001, 21002, 21003]
 
 
+@pytest.mark.conforms("F3")
 async def test_upnp_shows_what_was_lost_so_that_it_is_said_once() -> None:
     async with SimulatedGateway() as simulated, open_mapper(simulated, "upnp") as mapper:
         mapping = await mapper.map(4001, external_port=21001)
@@ -108,6 +110,7 @@ async def test_upnp_shows_what_was_lost_so_that_it_is_said_once() -> None:
         assert waiting.cancelled_caught
 
 
+@pytest.mark.conforms("F1")
 @every_protocol
 @pytest.mark.parametrize("check", [5, 30])
 async def test_a_restart_that_nobody_announces_is_found_within_the_interval_and_5_s(backend: str, check: int) -> None:
@@ -140,6 +143,7 @@ async def test_without_it_nothing_is_asked_between_renewals(backend: str) -> Non
         assert requests(simulated) == before
 
 
+@pytest.mark.conforms("F26")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 async def test_a_gateway_that_is_silent_is_asked_every_5_s_and_found_when_it_is_back(backend: str) -> None:
     """It may have started in between. Meanwhile the lease is believed."""
@@ -160,6 +164,7 @@ async def test_a_gateway_that_is_silent_is_asked_every_5_s_and_found_when_it_is_
         assert mapping.problem is None
 
 
+@pytest.mark.conforms("F26")
 @every_protocol
 async def test_what_was_lost_to_a_long_silence_is_back_a_minute_after_it(backend: str) -> None:
     """Nothing announces the end of it, and the searches have become rare."""
@@ -186,6 +191,7 @@ async def test_what_was_refused_is_not_asked_for_more_often_for_that(backend: st
         assert simulated.refused - before < 3 * HOUR / limits.RETRY_LAST * (1 + limits.RETRY_JITTER) * 2
 
 
+@pytest.mark.conforms("F5")
 @every_protocol
 async def test_another_external_address_is_told_once_within_a_minute(backend: str) -> None:
     async with Readdressed() as simulated, open_mapper(simulated, backend) as mapper:

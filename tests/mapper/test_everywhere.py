@@ -21,6 +21,7 @@ class Silent(SimulatedGateway):
         return [] if self.silent else super().answer_datagram(data, sender)
 
 
+@pytest.mark.conforms("F27")
 async def test_each_gateway_is_asked_and_says_what_it_granted_or_why_not() -> None:
     async with SimulatedGateway() as one, SimulatedGateway(pcp=False, natpmp=False, upnp=False) as none:
         async with EveryGateway([one.gateway, none.gateway]) as everywhere:

@@ -52,7 +52,7 @@ class Aged(SimulatedGateway):
         return self.uptime + super().epoch
 
 
-@pytest.mark.conforms("PC-19", "PC-109")
+@pytest.mark.conforms("F27", "PC-19", "PC-109")
 async def test_each_gateway_gives_a_mapping_and_hears_another_nonce() -> None:
     """The same host, port and key; at another gateway somebody who knows it could take the mapping away."""
     async with SimulatedGateway() as one, PortMapper(gateway=one.gateway, key=KEY) as mapper:
@@ -65,7 +65,7 @@ async def test_each_gateway_gives_a_mapping_and_hears_another_nonce() -> None:
                 assert [mapping.gateway.address for mapping in mappings] == [one.gateway.address, two.gateway.address]
 
 
-@pytest.mark.conforms("PC-76")
+@pytest.mark.conforms("F27", "PC-76")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 async def test_the_epochs_of_two_gateways_are_not_compared(backend: str) -> None:
     async with Aged() as old, Aged() as young:
@@ -84,7 +84,7 @@ async def test_the_epochs_of_two_gateways_are_not_compared(backend: str) -> None
             assert (len(old.datagrams), len(young.datagrams)) == asked
 
 
-@pytest.mark.conforms("PC-101")
+@pytest.mark.conforms("F27", "PC-101")
 async def test_the_gateway_that_is_named_is_the_only_one_and_else_that_of_the_default_route(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -131,7 +131,7 @@ async def test_a_pcp_server_of_another_version_is_named_and_the_next_protocol_us
             assert {data[0] for data in simulated.datagrams} == {natpmp.VERSION, pcp.VERSION}
 
 
-@pytest.mark.conforms("NP-74", "NP-75", "PC-83")
+@pytest.mark.conforms("F31", "NP-74", "NP-75", "PC-83")
 async def test_a_gateway_that_has_learnt_pcp_is_asked_by_it_for_new_mappings_ten_minutes_later() -> None:
     """What NAT-PMP made it renews, for as long as it is spoken."""
     async with SimulatedGateway(**OLDER) as simulated, PortMapper(gateway=simulated.gateway) as mapper:
@@ -219,7 +219,7 @@ async def test_natpmp_brings_back_one_mapping_after_the_other(apart: int, monkey
         assert simulated.most == 1
 
 
-@pytest.mark.conforms("NP-62", "PC-75")
+@pytest.mark.conforms("F12", "NP-62", "PC-75")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 async def test_a_wall_clock_that_is_set_is_no_loss(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with Aged() as simulated, PortMapper(gateway=simulated.gateway, backends=[backend]) as mapper:
@@ -233,7 +233,7 @@ async def test_a_wall_clock_that_is_set_is_no_loss(backend: str, monkeypatch: py
             assert simulated.datagrams == []
 
 
-@pytest.mark.conforms("NP-62", "PC-75")
+@pytest.mark.conforms("F12", "NP-62", "PC-75")
 def test_the_clock_of_leases_is_not_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that there is without virtual time."""
     other = time.clock_gettime

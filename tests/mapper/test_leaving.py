@@ -36,6 +36,7 @@ async def test_an_exception_in_the_block_comes_out_as_it_is() -> None:
         assert list(simulated.table) == []
 
 
+@pytest.mark.conforms("F49")
 async def test_cancellation_releases() -> None:
     async with SimulatedGateway() as simulated:
         with anyio.move_on_after(0.1) as scope:
@@ -45,6 +46,7 @@ async def test_cancellation_releases() -> None:
         assert list(simulated.table) == []
 
 
+@pytest.mark.conforms("F49")
 async def test_a_failing_sibling_task_releases() -> None:
     async with SimulatedGateway() as simulated:
         with pytest.raises(BaseExceptionGroup) as caught:
@@ -62,6 +64,7 @@ async def _hold(simulated: SimulatedGateway) -> None:
         await anyio.sleep_forever()
 
 
+@pytest.mark.conforms("F47")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp", "upnp"])
 async def test_cancellation_at_any_moment_of_the_making_leaves_nothing(backend: str) -> None:
     """F47: cancelled after k scheduling points, for every k until the call is through."""
@@ -118,6 +121,7 @@ async def test_a_dead_gateway_delays_the_exit_by_less_than_2_s_and_the_user_know
         ] * 3
 
 
+@pytest.mark.conforms("F50")
 async def test_a_mapping_that_was_dropped_is_still_released_by_its_mapper() -> None:
     async with SimulatedGateway() as simulated:
         async with PortMapper(gateway=simulated.gateway) as mapper:

@@ -65,6 +65,7 @@ async def holding(gateway: SimulatedGateway, backend: str, count: int = 3) -> As
         yield mapper
 
 
+@pytest.mark.conforms("F43")
 @each_backend
 async def test_a_dead_gateway_is_left_in_time(backend: str) -> None:
     """F43."""
@@ -92,6 +93,7 @@ async def test_a_dead_gateway_is_left_in_time_while_a_mapping_is_asked_for(backe
         assert 1 < watch.took <= limits.GRACE + limits.GRACE + limits.RELEASE < DEAD
 
 
+@pytest.mark.conforms("F43")
 @each_backend
 async def test_a_dead_gateway_is_left_in_time_while_everything_is_renewed(backend: str) -> None:
     async with Mortal() as simulated:
@@ -119,6 +121,7 @@ async def test_a_device_that_dies_of_a_mapping_is_left_in_time() -> None:
         assert watch.took <= limits.GRACE + limits.GRACE + limits.RELEASE
 
 
+@pytest.mark.conforms("F43")
 async def test_a_device_that_dies_of_a_delete_is_left_in_time() -> None:
     async with Mortal(dies_of=b"DeletePortMapping") as simulated:
         watch = Stopwatch()
@@ -151,6 +154,7 @@ async def test_a_device_that_answers_one_thing_at_a_time_is_asked_so_again() -> 
         assert list(simulated.table) == []
 
 
+@pytest.mark.conforms("F17")
 async def test_what_has_no_end_is_given_back_first(caplog: pytest.LogCaptureFixture) -> None:
     """Of 6 there is time for 4; one after the other, for 2 at most."""
     rules = IgdSwitches(soap_delay=0.5)
@@ -167,6 +171,7 @@ async def test_what_has_no_end_is_given_back_first(caplog: pytest.LogCaptureFixt
         assert 1 <= len(left) <= len(told)  # a delete that was cut off may have been done
 
 
+@pytest.mark.conforms("F54")
 async def test_a_backend_that_does_not_close_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     async def close(self: Backend) -> None:
         await anyio.sleep_forever()

@@ -96,7 +96,7 @@ async def test_the_wished_external_port_is_granted_when_free(backend: str) -> No
         assert mapping.external_port == 21234
 
 
-@pytest.mark.conforms("NP-33", "PC-91", "PC-123")
+@pytest.mark.conforms("F18", "NP-33", "PC-91", "PC-123")
 async def test_a_taken_external_port_gives_another_and_says_so(backend: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -108,7 +108,7 @@ async def test_a_taken_external_port_gives_another_and_says_so(backend: str) -> 
             assert [entry.external_port for entry in simulated.table] == [mapping.external_port]
 
 
-@pytest.mark.conforms("PC-58", "PC-124")
+@pytest.mark.conforms("F18", "PC-58", "PC-124")
 @pytest.mark.parametrize("honoured", [True, False])
 async def test_an_exact_port_is_granted_or_nothing_is_left(backend: str, honoured: bool) -> None:
     """F18: also with a gateway that ignores PREFER_FAILURE, as miniupnpd 2.3.1 does."""

@@ -36,6 +36,7 @@ async def test_the_first_of_many_finds_out_whom_to_ask() -> None:
         assert len(mapper.mappings) == 100
 
 
+@pytest.mark.conforms("F39")
 async def test_a_hundred_a_second_are_asked_for() -> None:
     async with Timed() as simulated, PortMapper(gateway=simulated.gateway, backends=["pcp"]) as mapper:
         await map_all(mapper, 300)
@@ -44,6 +45,7 @@ async def test_a_hundred_a_second_are_asked_for() -> None:
         assert simulated.times[-1] - simulated.times[0] == pytest.approx(3, abs=0.1)
 
 
+@pytest.mark.conforms("F10", "F61")
 async def test_renewals_that_are_due_at_once_are_asked_for_one_after_the_other() -> None:
     """As after a sleep of the machine."""
     async with Timed() as simulated, PortMapper(gateway=simulated.gateway, backends=["pcp"]) as mapper:

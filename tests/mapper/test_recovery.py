@@ -49,7 +49,7 @@ class Timed(Aged):
 
 
 @virtual
-@pytest.mark.conforms("NP-58", "NP-64", "PC-77")
+@pytest.mark.conforms("F1", "NP-58", "NP-64", "PC-77")
 @pytest.mark.parametrize("backend", list(ANNOUNCEMENTS))
 async def test_a_loss_seen_in_one_answer_brings_back_all(backend: str) -> None:
     """Here the answer is the renewal of one of three."""
@@ -62,7 +62,7 @@ async def test_a_loss_seen_in_one_answer_brings_back_all(backend: str) -> None:
 
 
 @virtual
-@pytest.mark.conforms("NP-59", "PC-151")
+@pytest.mark.conforms("F61", "NP-59", "PC-151")
 @pytest.mark.parametrize("backend", list(ANNOUNCEMENTS))
 @pytest.mark.parametrize("dice", [0.0, 0.5, 0.99])
 async def test_recovery_begins_after_a_random_wait_of_up_to_1_s(
@@ -80,7 +80,7 @@ async def test_recovery_begins_after_a_random_wait_of_up_to_1_s(
 
 
 @virtual
-@pytest.mark.conforms("NP-61", "PC-151")
+@pytest.mark.conforms("F1", "NP-61", "PC-151")
 @pytest.mark.parametrize("backend", list(ANNOUNCEMENTS))
 async def test_recovery_asks_for_the_port_that_was_held(backend: str) -> None:
     """Not for the one that was wished: that was taken, and is free by now."""

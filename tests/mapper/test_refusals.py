@@ -96,7 +96,7 @@ async def lost(mapping: Mapping) -> None:
             return
 
 
-@pytest.mark.conforms("PC-46", "PC-48", "PC-52", "PC-54", "PC-64")
+@pytest.mark.conforms("F24", "PC-46", "PC-48", "PC-52", "PC-54", "PC-64")
 @pytest.mark.parametrize("result", [NOT_AUTHORIZED, Result.NETWORK_FAILURE, Result.USER_EX_QUOTA, 99])
 async def test_a_refused_mapping_is_asked_for_again_when_the_error_has_ended_and_not_before(result: int) -> None:
     async with Refusing() as simulated, PortMapper(gateway=simulated.gateway, backends=["pcp"]) as mapper:
@@ -139,7 +139,7 @@ async def test_an_error_that_holds_for_ever_holds_for_a_day(monkeypatch: pytest.
         await mapper.map(4001)
 
 
-@pytest.mark.conforms("PC-47")
+@pytest.mark.conforms("F16", "PC-47")
 async def test_a_mapping_that_is_granted_for_ever_is_renewed_within_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "_TICK", HOUR)
     ever = 2**32 - 1
@@ -151,7 +151,7 @@ async def test_a_mapping_that_is_granted_for_ever_is_renewed_within_a_day(monkey
             assert simulated.asked() == [4001, 4001]
 
 
-@pytest.mark.conforms("PC-55")
+@pytest.mark.conforms("F25", "PC-55")
 async def test_after_no_resources_no_new_mapping_is_asked_for_but_renewals_are() -> None:
     async with Refusing() as simulated, PortMapper(gateway=simulated.gateway, backends=["pcp"]) as mapper:
         held = await mapper.map(4001, lifetime=400)
@@ -235,7 +235,7 @@ async def test_a_mapping_that_is_lost_during_its_refusal_comes_back_after_it() -
         assert mapping.state is MappingState.MAPPED
 
 
-@pytest.mark.conforms("NP-82")
+@pytest.mark.conforms("F24", "NP-82")
 @pytest.mark.parametrize("result", [2, 3, 4])
 async def test_natpmp_refusing_a_renewal_leaves_the_mapping_until_its_end(result: int) -> None:
     """It is tried again meanwhile, at the times of the schedule."""
@@ -250,6 +250,7 @@ async def test_natpmp_refusing_a_renewal_leaves_the_mapping_until_its_end(result
         assert anyio.current_time() - begin == pytest.approx(HOUR)
 
 
+@pytest.mark.conforms("F24")
 @pytest.mark.parametrize(
     ("result", "gaps"),
     [

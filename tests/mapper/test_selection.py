@@ -96,6 +96,7 @@ async def test_the_best_that_answers_comes_first_though_it_is_slower(select: Mak
         assert first.name == "a"
 
 
+@pytest.mark.conforms("F54")
 async def test_a_silent_one_costs_its_head_start_only(select: MakeSelection) -> None:
     begin = anyio.current_time()
     async with select(scripted("a", 60), scripted("b")) as selection:
@@ -133,6 +134,7 @@ async def test_what_is_not_kept_is_closed(select: MakeSelection) -> None:
     assert Scripted.closed == ["b"]
 
 
+@pytest.mark.conforms("F54")
 async def test_a_plug_in_that_cannot_be_imported_is_one_of_the_reasons(select: MakeSelection) -> None:
     def broken() -> object:
         raise ImportError("no such module\x1b[2J")
@@ -146,6 +148,7 @@ async def test_a_plug_in_that_cannot_be_imported_is_one_of_the_reasons(select: M
         assert "not a subclass" in str(selection.reasons["worse"])
 
 
+@pytest.mark.conforms("F54")
 async def test_a_bug_in_a_backend_is_not_swallowed(select: MakeSelection) -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
         async with select(scripted("a", 0, ZeroDivisionError())) as selection:

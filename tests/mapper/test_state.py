@@ -67,6 +67,7 @@ def ports(simulated: SimulatedGateway) -> list[int]:
     return [entry.external_port for entry in simulated.table]
 
 
+@pytest.mark.conforms("F41")
 async def test_after_a_crash_the_port_is_got_again_at_the_same_external_port(backend: str, folder: Path) -> None:
     """F41. Without a wish: it was given by the gateway, and comes from the journal."""
     async with SimulatedGateway(**ONLY[backend]) as simulated:
@@ -93,6 +94,7 @@ async def test_a_program_with_another_text_takes_over_what_a_dead_one_left(folde
             assert ports(simulated) == [21301]
 
 
+@pytest.mark.conforms("F46")
 async def test_a_mapping_of_another_program_is_left_alone_as_ever(folder: Path) -> None:
     async with SimulatedGateway(**ONLY["upnp"]) as simulated:
         async with PortMapper(gateway=simulated.gateway) as other:
@@ -194,6 +196,7 @@ async def test_what_could_not_be_given_back_is_noted_and_removed_later(
         assert await noted(folder) == []
 
 
+@pytest.mark.conforms("F17")
 async def test_a_mapping_without_end_gets_a_second_try_at_the_end(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

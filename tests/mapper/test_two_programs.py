@@ -19,6 +19,7 @@ __all__ = ["backend", "folder"]
 pytestmark = pytest.mark.anyio  # on real time: virtual time does not wait for the threads that write files
 
 
+@pytest.mark.conforms("F44")
 async def test_a_port_that_another_program_has_is_refused_and_that_is_named(backend: str, folder: Path) -> None:
     """F44."""
     async with SimulatedGateway(**ONLY[backend]) as simulated:
@@ -54,6 +55,7 @@ async def test_a_port_that_could_not_be_had_is_free_for_others(folder: Path) -> 
             assert await noted(folder) == []
 
 
+@pytest.mark.conforms("F44")
 @pytest.mark.parametrize("first_leaves", [True, False])
 async def test_the_last_of_those_who_share_a_port_removes_it(backend: str, folder: Path, first_leaves: bool) -> None:
     async with SimulatedGateway(**ONLY[backend]) as simulated:

@@ -294,6 +294,7 @@ def ports(simulated: SimulatedGateway) -> set[int]:
     return {entry.external_port for entry in simulated.table}
 
 
+@pytest.mark.conforms("F49", "F50")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 @pytest.mark.parametrize("code", ABANDONED.values(), ids=ABANDONED.keys())
 def test_what_nobody_left_is_said_and_taken_back(simulated: Noting, code: str, backend: str) -> None:
@@ -305,6 +306,7 @@ def test_what_nobody_left_is_said_and_taken_back(simulated: Noting, code: str, b
     assert ports(simulated) == set()
 
 
+@pytest.mark.conforms("F50")
 def test_what_is_collected_is_taken_back_at_once(simulated: Noting) -> None:
     with program(simulated, ABANDONED["returned"], "pcp") as run:
         assert told(run) == "collected"
@@ -331,6 +333,7 @@ def test_what_another_program_holds_too_stays(simulated: Noting, tmp_path: Path)
     assert ports(simulated) == set()
 
 
+@pytest.mark.conforms("F49")
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 @pytest.mark.parametrize("code", LEFT.values(), ids=LEFT.keys())
 def test_what_is_left_on_the_way_out_says_nothing(simulated: Noting, code: str, loop: str) -> None:
@@ -342,6 +345,7 @@ def test_what_is_left_on_the_way_out_says_nothing(simulated: Noting, code: str, 
     assert ports(simulated) == set()
 
 
+@pytest.mark.conforms("F51")
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_in_another_loop_or_thread_every_call_is_refused_and_changes_nothing(simulated: Noting, loop: str) -> None:
     """F51."""
@@ -353,6 +357,7 @@ def test_in_another_loop_or_thread_every_call_is_refused_and_changes_nothing(sim
     assert ports(simulated) == set()
 
 
+@pytest.mark.conforms("F51")
 @pytest.mark.parametrize(
     ("loop", "end"),
     [

@@ -178,7 +178,7 @@ async def test_updates_that_do_not_end_make_us_ask_every_4_s_at_most() -> None:
         assert min(gaps) >= limits.MIN_RENEWAL_GAP
 
 
-@pytest.mark.conforms("NP-70")
+@pytest.mark.conforms("F5", "NP-70")
 async def test_a_new_external_address_that_is_announced_is_told_once() -> None:
     """All ten announcements tell it, and the gateway has lost nothing."""
     async with mapped("natpmp") as (simulated, _, mapping, _):
@@ -202,7 +202,7 @@ async def test_a_new_external_address_that_the_gateway_does_not_confirm_is_none(
         assert [type(event) for event in told(stream)] == [Mapped]
 
 
-@pytest.mark.conforms("PC-77", "PC-78")
+@pytest.mark.conforms("F5", "PC-77", "PC-78")
 @pytest.mark.parametrize("heard", [True, False])
 async def test_a_new_external_address_begins_an_epoch_of_pcp_and_is_told_for_each_mapping(heard: bool) -> None:
     """Seen after the announcement, or in the answer to a renewal of one of them."""

@@ -51,6 +51,7 @@ async def test_a_gateway_that_lists_nothing_says_which_protocols_could_not() -> 
         assert str(caught.value.reasons["pcp"]) == "PCP cannot list mappings"
 
 
+@pytest.mark.conforms("F17")
 async def test_a_mapping_without_end_is_marked_and_made_again_as_often_as_any_other() -> None:
     """UP-96: a restart of the router removes those without end too."""
     async with igd(version=1, permanent_only=True) as simulated, PortMapper(gateway=simulated.gateway) as mapper:

@@ -9,58 +9,17 @@ from ipaddress import IPv4Network
 import anyio
 import pytest
 
-from portmapper import Lost, Mapped, NoGateway, PortMapper, limits
-from portmapper import mapper as mapper_module
+from portmapper import Lost, Mapped, PortMapper, limits
 from portmapper.engine.events import TakenBack
 from portmapper.gateway import watch
 from portmapper.gateway.watch import PollingBell, SleepWatch, Watch
-from portmapper.model import Gateway, IPAddress, MappingState
+from portmapper.model import IPAddress, MappingState
 from portmapper.net import clock
 from portmapper.testing import SimulatedGateway
 from tests.announcing import ANNOUNCEMENTS, announce
+from tests.moving import Network, Ringing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
-
-
-class Ringing:
-    """A bell that a test rings."""
-
-    def __init__(self) -> None:
-        self._event = anyio.Event()
-        self.closed = False
-
-    def ring(self) -> None:
-        self._event.set()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-    def hush(self) -> None:
-        self._event = anyio.Event()
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Network:
-    """A network whose default gateway a test chooses."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.gateway: Gateway | None = None
-        self.bell = Ringing()
-        self.looks = 0
-        monkeypatch.setattr(mapper_module, "locate", lambda *_: self.locate())
-        monkeypatch.setattr("portmapper.attending.make_bell", lambda _: self.bell)
-
-    def locate(self) -> Gateway:
-        self.looks += 1
-        if self.gateway is None:
-            raise NoGateway("this host has no default route through a gateway")
-        return self.gateway
-
-    def become(self, gateway: Gateway | None) -> None:
-        self.gateway = gateway
-        self.bell.ring()
 
 
 @pytest.fixture
@@ -68,6 +27,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     return Network(monkeypatch)
 
 
+@pytest.mark.conforms("F6")
 async def test_a_mapping_moves_to_the_new_gateway_and_the_old_one_hears_nothing(network: Network) -> None:
     async with SimulatedGateway() as old, SimulatedGateway() as new:
         network.gateway = old.gateway
@@ -92,6 +52,7 @@ async def test_a_mapping_moves_to_the_new_gateway_and_the_old_one_hears_nothing(
         assert list(new.table) == []
 
 
+@pytest.mark.conforms("F6")
 async def test_all_mappings_follow_also_when_a_search_for_a_lost_one_notices_first(network: Network) -> None:
     """No bell rings here."""
     async with SimulatedGateway() as old, SimulatedGateway() as new:
@@ -144,6 +105,7 @@ async def test_another_route_beside_the_same_gateway_moves_nothing(network: Netw
             assert mapping.state is MappingState.MAPPED
 
 
+@pytest.mark.conforms("F8")
 async def test_a_gateway_that_is_back_is_asked_whether_it_has_restarted(network: Network) -> None:
     async with SimulatedGateway() as simulated:
         network.gateway = simulated.gateway
@@ -159,6 +121,7 @@ async def test_a_gateway_that_is_back_is_asked_whether_it_has_restarted(network:
             assert [entry.external_port for entry in simulated.table] == [4101]
 
 
+@pytest.mark.conforms("F36")
 async def test_nothing_is_sent_for_what_is_lost_while_there_is_no_gateway(network: Network) -> None:
     class Gone(SimulatedGateway):
         gone = False
@@ -183,6 +146,7 @@ async def test_nothing_is_sent_for_what_is_lost_while_there_is_no_gateway(networ
             assert mapping.external_port == 4101
 
 
+@pytest.mark.conforms("F10")
 async def test_two_hours_of_suspend_lead_to_one_renewal_of_each_within_2_seconds(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +165,7 @@ async def test_two_hours_of_suspend_lead_to_one_renewal_of_each_within_2_seconds
             assert len(simulated.datagrams) == 3
 
 
+@pytest.mark.conforms("F10")
 async def test_a_lease_that_ended_in_a_suspend_is_lost_and_made_anew(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +181,7 @@ async def test_a_lease_that_ended_in_a_suspend_is_lost_and_made_anew(
             assert mapping.external_port == 4101
 
 
+@pytest.mark.conforms("F12")
 @pytest.mark.parametrize("jump", [3600.0, -86400.0, 1e9])
 async def test_jumps_of_the_wall_clock_lead_to_nothing(
     network: Network, monkeypatch: pytest.MonkeyPatch, jump: float

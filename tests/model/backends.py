@@ -107,7 +107,8 @@ class ListedBackend(ModelBackend):
                 continue
             begun.append(port)
             entry = await self.ask(_ASKED, partial(self._put, request, port))
-            begun.remove(port)
+            if port in begun:  # else it was undone meanwhile, for another request
+                begun.remove(port)
             return self.lease(request, entry)
         if renew:
             raise MappingGone(f"external port {wished} is somebody else's")

@@ -24,3 +24,8 @@ def test_a_seed_says_all(loop: str) -> None:
     """What went wrong once goes wrong again."""
     asked = {anyio.run(live, SCHEDULES, backend=loop, backend_options=options(loop)) for _ in range(3)}
     assert len(asked) == 1
+
+
+def test_what_is_granted_to_a_mapping_that_is_being_closed_comes_to_nothing() -> None:
+    """It was taken for held again, never to be given up, and kept others of its port from being asked for."""
+    assert anyio.run(live, 131673, backend="asyncio", backend_options=options("asyncio")) > 0

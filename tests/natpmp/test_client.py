@@ -228,6 +228,7 @@ async def test_a_delete_is_given_up_after_two_retries() -> None:
 # --- What an answer means
 
 
+@pytest.mark.conforms("F24")
 @each_opcode
 @pytest.mark.parametrize(
     ("result", "name", "lasting"),
@@ -248,7 +249,7 @@ async def test_what_a_result_is_called_and_whether_it_lasts(ask: Ask, result: in
     assert (failure.code, failure.name, failure.lasting) == (result, name, lasting)
 
 
-@pytest.mark.conforms("NP-48")
+@pytest.mark.conforms("F24", "NP-48")
 @each_opcode
 async def test_an_unsupported_version_has_an_error_of_its_own(ask: Ask) -> None:
     async with Refusing(1) as simulated:

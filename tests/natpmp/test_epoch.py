@@ -41,7 +41,7 @@ def test_each_value_becomes_the_baseline() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.conforms("NP-54")
+@pytest.mark.conforms("F59", "NP-54")
 @given(st.floats(0.94, 1.06), st.lists(st.floats(0, 1e5), max_size=20))
 def test_a_server_clock_that_runs_6_percent_off_is_no_loss(speed: float, gaps: list[float]) -> None:
     """F59."""

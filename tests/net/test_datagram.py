@@ -86,7 +86,7 @@ def descriptors() -> set[str]:
 # --- The conversation -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.conforms("NP-24")
+@pytest.mark.conforms("F31", "NP-24")
 async def test_a_refused_port_is_reported_at_once() -> None:
     begin = time.monotonic()
     with pytest.raises(GatewayUnreachable, match=r"nothing listens on 127\.0\.0\.1 port \d+ \(refused\)") as caught:
@@ -202,7 +202,7 @@ async def test_a_flood_does_not_keep_the_event_loop_from_others_s5() -> None:
     assert turns >= 90
 
 
-@pytest.mark.conforms("NP-30", "NP-31", "PC-35")
+@pytest.mark.conforms("F57", "NP-30", "NP-31", "PC-35")
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.0.1"])
 async def test_an_answer_from_another_address_or_port_is_ignored_s33(host: str) -> None:
     async def answer() -> None:
@@ -221,7 +221,7 @@ async def test_an_answer_from_another_address_or_port_is_ignored_s33(host: str) 
                 assert await converse(exchange, a_gateway(port)) == b"true " + GOOD
 
 
-@pytest.mark.conforms("PC-17", "PC-158")
+@pytest.mark.conforms("F23", "PC-17", "PC-158")
 async def test_each_exchange_has_a_source_port_of_its_own_s33() -> None:
     ports = set()
     with udp_socket() as server:
@@ -360,6 +360,7 @@ async def test_a_full_send_buffer_is_waited_for(monkeypatch: pytest.MonkeyPatch)
     assert len(requests) == 1
 
 
+@pytest.mark.conforms("F35")
 @pytest.mark.parametrize(
     ("number", "text"),
     [

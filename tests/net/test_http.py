@@ -85,7 +85,7 @@ FRAMINGS = [
 ]
 
 
-@pytest.mark.conforms("UP-33")
+@pytest.mark.conforms("F58", "UP-33")
 @pytest.mark.parametrize("answer", FRAMINGS)
 @pytest.mark.parametrize("piece", [1, 3, 1000])
 async def test_every_framing_is_read_also_in_single_bytes(answer: bytes, piece: int) -> None:
@@ -254,6 +254,8 @@ NOT_HTTP = named(
     b"<html>hello</html>",
     b"\0" * 1000,
     b"HTTP/2 200 OK\r\n\r\n",
+    b"ICY 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n",
     b"HTTP/1.1 999999 OK\r\n\r\n",
     b"HTTP/1.1 \xd9\xa3 OK\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
@@ -268,6 +270,7 @@ NOT_HTTP = named(
 )
 
 
+@pytest.mark.conforms("F58")
 async def test_what_is_not_http_is_a_protocol_error_s4() -> None:
     async def check(answer: bytes) -> None:
         async with raising(saying(answer), ProtocolError) as text:

@@ -112,6 +112,7 @@ async def test_a_huge_content_length_allocates_nothing_s10(short_deadline: float
     assert peak < 4 * 1024 * 1024
 
 
+@pytest.mark.conforms("F58")
 async def test_a_content_length_that_is_no_number_is_a_protocol_error_s11() -> None:
     async def check(length: bytes) -> None:
         await is_a_protocol_error(b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\nhello")

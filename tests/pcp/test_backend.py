@@ -260,7 +260,7 @@ async def test_all_ports_are_asked_for_with_port_0(port: int, protocol: str, num
         assert (made.protocol, made.internal_port, made.external_port) == (number, 0, 0)
 
 
-@pytest.mark.conforms("PC-144")
+@pytest.mark.conforms("F30", "PC-144")
 async def test_a_mapper_tells_why_sctp_was_refused() -> None:
     switches = PcpSwitches(protocols=frozenset({6, 17}))
     async with Lying(pcp_switches=switches) as simulated, PortMapper(gateway=simulated.gateway) as mapper:

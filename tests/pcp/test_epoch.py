@@ -18,7 +18,7 @@ def test_the_first_value_is_no_loss() -> None:
     assert not EpochWatch().observe(5, 1e9)
 
 
-@pytest.mark.conforms("PC-71")
+@pytest.mark.conforms("F60", "PC-71")
 def test_going_back_by_more_than_a_second_is_a_loss() -> None:
     """F60."""
     assert lost(-2, 0)
@@ -41,7 +41,7 @@ def test_the_range_of_plausible_values(client_delta: int, low: int, high: int) -
     assert low == 0 or lost(low - 1, client_delta)
 
 
-@pytest.mark.conforms("PC-71", "PC-72", "PC-73")
+@pytest.mark.conforms("F59", "PC-71", "PC-72", "PC-73")
 @given(st.integers(-5, 10**6), st.integers(0, 10**6))
 def test_it_equals_the_formula_of_the_rfc(server_delta: int, client_delta: int) -> None:
     """B25: against the text, with division that truncates."""

@@ -141,7 +141,7 @@ async def test_sagemcom_says_nothing_of_its_server() -> None:
         await main_job(router)
 
 
-@pytest.mark.conforms("Q-05")
+@pytest.mark.conforms("F57", "Q-05")
 @pytest.mark.parametrize("hears_group", [False, True])
 async def test_tplink_er605_answers_from_another_port(hears_group: bool) -> None:
     async with quirky(other_source_port=True, hears_group=hears_group, answers_unicast=not hears_group) as router:
@@ -235,7 +235,7 @@ async def test_a_link_local_location_has_no_zone() -> None:
         assert {host.rpartition(":")[0] for host in hosts(router)} == {"[::1]"}
 
 
-@pytest.mark.conforms("Q-07", "UP-49")
+@pytest.mark.conforms("F28", "Q-07", "UP-49")
 async def test_another_box_answers_first() -> None:
     """It would be used, were there no other; the answer of the gateway comes later and wins."""
     async with quirky(search_delay=1.0) as router, quirky(hears_group=True) as box:
@@ -244,7 +244,7 @@ async def test_another_box_answers_first() -> None:
         assert box.requests == []
 
 
-@pytest.mark.conforms("Q-07", "UP-49")
+@pytest.mark.conforms("F28", "Q-07", "UP-49")
 async def test_a_box_beside_the_gateway_is_used_when_the_gateway_is_silent() -> None:
     """Only if it is on the link, as far as that is known."""
     async with SimulatedGateway(**{**options(), "upnp": False}) as router, quirky(hears_group=True) as box:
@@ -262,7 +262,7 @@ async def test_a_box_beside_the_gateway_is_used_when_the_gateway_is_silent() -> 
 # --- After a restart --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.conforms("Q-17", "UP-96")
+@pytest.mark.conforms("F4", "Q-17", "UP-96")
 async def test_asus_has_another_http_port_after_a_restart() -> None:
     """One refused request is enough: the device is searched for anew, and everything is mapped again."""
     async with quirky() as router, mapper_at(router) as mapper:

@@ -84,7 +84,7 @@ async def test_one_of_the_first_wants_m_post() -> None:
 # --- What they answer -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.conforms("Q-33", "Q-43", "Q-46", "Q-48", "Q-49", "Q-50", "UP-55", "UP-61")
+@pytest.mark.conforms("F58", "Q-33", "Q-43", "Q-46", "Q-48", "Q-49", "Q-50", "UP-55", "UP-61")
 @pytest.mark.parametrize(
     "odd",
     [
@@ -114,13 +114,13 @@ async def test_odd_answers_are_read(odd: dict[str, Any]) -> None:
         await main_job(router)
 
 
-@pytest.mark.conforms("Q-47", "UP-33", "UP-61")
+@pytest.mark.conforms("F58", "Q-47", "UP-33", "UP-61")
 async def test_actiontec_gt784wn_speaks_http_1_0() -> None:
     async with quirky(http_version="HTTP/1.0", framing="close", content_type="application/octet-stream") as router:
         await main_job(router)
 
 
-@pytest.mark.conforms("Q-44", "Q-45", "UP-56", "UP-57")
+@pytest.mark.conforms("F58", "Q-44", "Q-45", "UP-56", "UP-57")
 @pytest.mark.parametrize(
     "odd",
     [
@@ -199,7 +199,7 @@ async def test_a_router_may_be_slow_but_not_silent() -> None:
         assert anyio.current_time() - begin <= 5
 
 
-@pytest.mark.conforms("Q-21", "UP-34")
+@pytest.mark.conforms("F39", "Q-21", "UP-34")
 @pytest.mark.parametrize(("count", "delay"), [(2, 0.5), (10, 0.1), (10, 0.4)])
 async def test_several_ports_at_once_at_a_slow_router(count: int, delay: float) -> None:
     """Each waits for the others, and does not take that for the silence of the router."""
@@ -210,7 +210,7 @@ async def test_several_ports_at_once_at_a_slow_router(count: int, delay: float) 
         assert len(list(router.table)) == count
 
 
-@pytest.mark.conforms("UP-58", "UP-97")
+@pytest.mark.conforms("F21", "UP-58", "UP-97")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_an_answer_that_is_lost_is_looked_for(version: int) -> None:
     """The mapping is there: nothing is mapped twice, and it is held."""

@@ -32,7 +32,7 @@ ADD, DELETE, LOOK = "AddPortMapping", "DeletePortMapping", "GetSpecificPortMappi
 # --- Only without end, or only with one -------------------------------------------------------------------------------
 
 
-@pytest.mark.conforms("Q-54", "Q-55", "Q-57", "Q-58", "UP-65", "UP-66", "UP-77", "UP-84", "UP-94", "UP-116")
+@pytest.mark.conforms("F17", "Q-54", "Q-55", "Q-57", "Q-58", "UP-65", "UP-66", "UP-77", "UP-84", "UP-94", "UP-116")
 @pytest.mark.parametrize(
     "odd",
     [
@@ -61,7 +61,7 @@ async def test_a_router_that_knows_only_mappings_without_end(odd: dict[str, Any]
     assert list(router.table) == []
 
 
-@pytest.mark.conforms("Q-54", "UP-77")
+@pytest.mark.conforms("F17", "Q-54", "UP-77")
 async def test_mikrotik_is_not_asked_for_a_mapping_without_end_where_that_is_not_allowed() -> None:
     async with quirky(permanent_only=True) as router, mapper_at(router, allow_permanent=False) as mapper:
         with pytest.raises(NoService, match="725 OnlyPermanentLeasesSupported"):
@@ -88,7 +88,7 @@ async def test_a_router_that_changes_its_mind_about_leases() -> None:
         assert not (await mapper.map(4002)).lease.permanent
 
 
-@pytest.mark.conforms("UP-92", "UP-95")
+@pytest.mark.conforms("F14", "UP-92", "UP-95")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_a_router_that_grants_less_is_renewed_in_time(version: int) -> None:
     """It tells when it is asked what it has. The port is never closed, over many leases."""
@@ -145,7 +145,7 @@ async def test_technicolor_cga4131com_keeps_a_mapping_that_forwards_nothing() ->
         assert mapping.external_port == port
 
 
-@pytest.mark.conforms("Q-73", "UP-96", "UP-150")
+@pytest.mark.conforms("F1", "Q-73", "UP-96", "UP-150")
 @pytest.mark.parametrize("permanent", [False, True])
 async def test_a_router_forgets_all_when_it_restarts_without_a_word(permanent: bool) -> None:
     """The first renewal shows it, and then everything is mapped again, also what has no end."""
@@ -161,7 +161,7 @@ async def test_a_router_forgets_all_when_it_restarts_without_a_word(permanent: b
 # --- A yes that means no ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.conforms("Q-71", "UP-113")
+@pytest.mark.conforms("F19", "Q-71", "UP-113")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_some_say_yes_and_map_nothing(version: int) -> None:
     async with quirky(adds_nothing=True, version=version) as router:
@@ -170,7 +170,7 @@ async def test_some_say_yes_and_map_nothing(version: int) -> None:
         assert "has no mapping" in str(reason)
 
 
-@pytest.mark.conforms("Q-71", "UP-113")
+@pytest.mark.conforms("F19", "Q-71", "UP-113")
 async def test_some_that_map_nothing_any_more_lose_the_mapping_at_its_renewal() -> None:
     async with quirky() as router, mapper_at(router) as mapper:
         mapping = await mapper.map(4001)
@@ -271,7 +271,7 @@ async def test_a_mapping_that_is_switched_off_is_no_success() -> None:
 # --- The external address ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.conforms("Q-66", "UP-107")
+@pytest.mark.conforms("F20", "Q-66", "UP-107")
 @pytest.mark.parametrize("said", ["0.0.0.0", ""])
 async def test_an_address_that_is_none(said: str) -> None:
     """The mapping is there all the same, and will be of use when the router has an address."""

@@ -44,7 +44,7 @@ async def forget(router: SimulatedGateway) -> None:
 # --- Ports that are taken ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.conforms("Q-58", "Q-59", "UP-66", "UP-75", "UP-81", "UP-114")
+@pytest.mark.conforms("F45", "Q-58", "Q-59", "UP-66", "UP-75", "UP-81", "UP-114")
 @pytest.mark.parametrize("code", [501, 718, 729])
 async def test_a_conflict_on_version_1_leads_to_a_port_of_our_choice(code: int) -> None:
     """501 is what some say for 718."""
@@ -113,7 +113,7 @@ async def test_a_port_that_has_to_be_that_one_is_not_exchanged() -> None:
 # --- Ports of others --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.conforms("Q-60", "UP-98")
+@pytest.mark.conforms("F45", "Q-60", "UP-98")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_some_give_away_a_port_that_another_has(version: int) -> None:
     """It is not asked for at all, for what shows that it is taken."""
@@ -127,7 +127,7 @@ async def test_some_give_away_a_port_that_another_has(version: int) -> None:
         assert foreign.internal.address == NEIGHBOUR
 
 
-@pytest.mark.conforms("Q-60")
+@pytest.mark.conforms("F45", "Q-60")
 async def test_a_port_that_somebody_else_has_by_now_is_neither_renewed_nor_deleted() -> None:
     """It was given away, or the router restarted and another was faster: the mapping goes to another port."""
     async with quirky(overwrites_others=True) as router:
@@ -141,7 +141,7 @@ async def test_a_port_that_somebody_else_has_by_now_is_neither_renewed_nor_delet
         assert list(router.table) == [foreign]
 
 
-@pytest.mark.conforms("Q-60", "UP-87")
+@pytest.mark.conforms("F45", "Q-60", "UP-87")
 async def test_a_port_that_somebody_else_has_at_the_end_is_not_deleted() -> None:
     async with quirky() as router:
         async with mapper_at(router) as mapper:
@@ -152,7 +152,7 @@ async def test_a_port_that_somebody_else_has_at_the_end_is_not_deleted() -> None
         assert named(router, DELETE) == []
 
 
-@pytest.mark.conforms("UP-99")
+@pytest.mark.conforms("F46", "UP-99")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_a_mapping_of_another_program_of_this_host_is_left_to_it(version: int) -> None:
     """It leads to the same port, but its text is another: whoever made it will remove it."""
@@ -243,7 +243,7 @@ async def test_some_map_a_port_only_to_the_same_port(version: int) -> None:
             await mapper.map(4003, external_port=4004, exact=True)
 
 
-@pytest.mark.conforms("UP-80")
+@pytest.mark.conforms("F25", "UP-80")
 async def test_a_full_table_has_room_later() -> None:
     async with quirky(max_mappings=1) as router, mapper_at(router) as mapper:
         first = await mapper.map(4001)

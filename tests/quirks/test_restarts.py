@@ -49,7 +49,7 @@ async def test_the_same_boot_id_again_is_no_restart() -> None:
         assert [await hear(router) for _ in range(5)] == [0] * 5
 
 
-@pytest.mark.conforms("UP-25")
+@pytest.mark.conforms("F2", "UP-25")
 async def test_a_restart_in_which_nothing_was_lost() -> None:
     """The router is asked what it has, and that is all."""
     async with quirky(boot_id=7) as router, mapper_at(router) as mapper:

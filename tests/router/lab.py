@@ -75,6 +75,7 @@ class Lab:
             natpmp=_yes(natpmp), upnp=_yes(upnp), min_lifetime=min_lifetime, folder=folder, extra=extra
         )
         self._ports = [port for port, wanted in ((5351, natpmp), (1900, upnp)) if wanted]
+        self._tables = ["udp", "udp6"]  # where the ports show
         self._pid_file = folder / "miniupnpd.pid"
 
     def __enter__(self) -> Self:
@@ -109,8 +110,8 @@ class Lab:
     def _serves(self) -> bool:
         if not (self._pid_file.exists() and self._pid_file.read_text().strip()):
             return False
-        sockets = Path("/proc", self._pid_file.read_text().strip(), "net", "udp").read_text()
-        return all(f":{port:04X} " in sockets for port in self._ports)
+        bound = [Path("/proc", self._pid_file.read_text().strip(), "net", name).read_text() for name in self._tables]
+        return all(f":{port:04X} " in sockets for sockets in bound for port in self._ports)
 
     def stop_daemon(self) -> None:
         """Stop miniupnpd; its rules stay, as those of a crashed one do."""
@@ -190,6 +191,7 @@ class Lab:
         add_address(self.router, "lan0", GATEWAY)
         add_address(self.neighbour, "eth0", NEIGHBOUR_ADDRESS)
         call("ip", "-n", self.neighbour, "route", "add", "default", "via", GATEWAY)
+        self._tables = ["udp"]  # the bridge has no address of the network that IPv6 needs
         self.stop_daemon()
         self.start_daemon()
         yield

@@ -19,7 +19,7 @@ def test_a_global_address_is_used_rather_than_a_unique_local_one(make_lab: MakeL
     assert json.loads(done.stdout)["internal"] == {"address": GLOBAL, "port": 8080}
 
 
-@pytest.mark.conforms("NP-72", "PC-100")
+@pytest.mark.conforms("F9", "NP-72", "PC-100")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 def test_a_host_with_a_new_address_maps_anew_from_there(make_lab: MakeLab, backend: str) -> None:
     """At once, and at another external port: the lease of the old address has that one until it ends."""

@@ -57,6 +57,7 @@ def forget(lab: Lab, port: int) -> None:
             call(*inside(lab.router), "nft", "delete", "rule", "inet", "filter", chain, "handle", str(handle))
 
 
+@pytest.mark.conforms("F5")
 @pytest.mark.parametrize("backend", list(BACKENDS))
 def test_another_external_address_is_one_event_with_the_new_address_f5(make_lab: MakeLab, backend: str) -> None:
     """Within 2 s. The one NAT-PMP announcement that comes then carries the old address: it is asked for."""
@@ -75,6 +76,7 @@ def test_another_external_address_is_one_event_with_the_new_address_f5(make_lab:
         assert command.event()["event"] == "closed"  # and nothing between
 
 
+@pytest.mark.conforms("F2")
 def test_a_daemon_that_was_killed_and_comes_back_with_its_rules_costs_no_packet_f2(make_lab: MakeLab) -> None:
     lab = make_lab()
     with ExitStack() as stack:
@@ -92,12 +94,11 @@ def test_a_daemon_that_was_killed_and_comes_back_with_its_rules_costs_no_packet_
             seen = [command.event()["event"]]
             while seen[-1] != "closed":
                 seen.append(command.event()["event"])
-            assert seen in (
-                ["closed"],
-                ["restored", "closed"],
-            )  # its epoch begins anew, so it says that it has forgotten
+            # its epoch begins anew, so it says that it has forgotten
+            assert seen in (["closed"], ["restored", "closed"])
 
 
+@pytest.mark.conforms("F3")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 def test_a_rule_that_the_router_lost_is_made_again_by_the_next_renewal_f3(make_lab: MakeLab, backend: str) -> None:
     """Its daemon knows nothing of it, so no question shows it: the epoch goes on and the mapping is in its list."""
@@ -112,6 +113,7 @@ def test_a_rule_that_the_router_lost_is_made_again_by_the_next_renewal_f3(make_l
             assert time.monotonic() < deadline
 
 
+@pytest.mark.conforms("F3")
 def test_by_upnp_only_a_hard_refresh_makes_a_rule_again_that_the_router_lost_f3(make_lab: MakeLab) -> None:
     """miniupnpd shows the mapping all the same, and leaves the rules alone when it is renewed."""
     lab = make_lab()
@@ -129,6 +131,7 @@ def test_by_upnp_only_a_hard_refresh_makes_a_rule_again_that_the_router_lost_f3(
         assert lab.ask(lose_and_refresh) == [False, True]
 
 
+@pytest.mark.conforms("F26")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"] if LONG else ["natpmp"])
 def test_a_router_that_was_silent_is_asked_again_within_5_s_f26(make_lab: MakeLab, backend: str) -> None:
     """Silent for the first renewals of a lease of 16 s, then back: renewed soon, and never lost."""
@@ -144,6 +147,7 @@ def test_a_router_that_was_silent_is_asked_again_within_5_s_f26(make_lab: MakeLa
         assert lab.reach_tcp(8080) == TOKEN
 
 
+@pytest.mark.conforms("F38")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 def test_many_ports_are_mapped_on_a_router_that_answers_five_times_a_second_f38(
     make_lab: MakeLab, backend: str

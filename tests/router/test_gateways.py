@@ -77,6 +77,7 @@ def test_a_plain_default(host: Host) -> None:
     assert host.netifaces() == [("192.168.1.1", "eth0")]
 
 
+@pytest.mark.conforms("F27")
 def test_two_defaults_go_by_their_metric(host: Host) -> None:
     host.ip("route", "add", "default", "via", "192.168.2.1", "metric", "600")
     host.ip("route", "add", "default", "via", "192.168.1.1", "metric", "100")

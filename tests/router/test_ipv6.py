@@ -7,6 +7,9 @@ import pytest
 
 from tests.router.conftest import MakeLab
 from tests.router.lab import GATEWAY_6, LAN_ADDRESS_6, TOKEN, answering
+from tests.router.namespaces import call
+
+GLOBAL = "2000:1::10"
 
 
 @pytest.mark.conforms("PC-147")
@@ -51,7 +54,7 @@ def test_a_pinhole_that_is_there_already_is_taken_over(make_lab: MakeLab) -> Non
         assert f"is open at [{LAN_ADDRESS_6}]:8080" in done.stdout
 
 
-@pytest.mark.conforms("PC-23", "PC-103")
+@pytest.mark.conforms("F56", "PC-23", "PC-103")
 def test_a_link_local_gateway_is_asked_from_the_address_that_is_to_be_reached(make_lab: MakeLab) -> None:
     """The zone is kept, and the source is not the link-local address of this host."""
     lab = make_lab(min_lifetime=1)
@@ -63,3 +66,22 @@ def test_a_link_local_gateway_is_asked_from_the_address_that_is_to_be_reached(ma
         assert lab.reach_tcp6(8080) == TOKEN
         command.end()
         assert command.event()["released"] is True
+
+
+@pytest.mark.conforms("F56")
+@pytest.mark.parametrize("how", ["gone", "deprecated"])
+def test_a_pinhole_follows_the_address_of_the_host(make_lab: MakeLab, how: str) -> None:
+    """Another prefix, as a provider gives one over night, or the end of a temporary address."""
+    lab = make_lab(min_lifetime=1)
+    gateway = lab.link_local_gateway()
+    with lab.running("map", "8080", "--gateway", gateway) as command:
+        assert command.event()["internal"] == {"address": LAN_ADDRESS_6, "port": 8080}
+        lab.add_global_network(GLOBAL, "2000:1::1")
+        if how == "gone":
+            call("ip", "-n", lab.lan, "addr", "del", f"{LAN_ADDRESS_6}/64", "dev", "eth0")
+        else:
+            call("ip", "-n", lab.lan, "addr", "change", f"{LAN_ADDRESS_6}/64", "dev", "eth0", "preferred_lft", "0")
+        lost, mapped = command.event(), command.event()
+        assert f"this host is {GLOBAL} now" in lost["reason"]
+        assert mapped["internal"] == mapped["external"] == {"address": GLOBAL, "port": 8080}
+        assert mapped["gateway"] == gateway

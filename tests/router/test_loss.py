@@ -13,6 +13,7 @@ FEW_LOST = [("pcp", 60), ("natpmp", 60), ("upnp", 24)] if LONG else [("upnp", 12
 HALF_LOST = [("pcp", 95, 24), ("natpmp", 95, 24), ("upnp", 60, 12)] if LONG else [("pcp", 90, 20)]
 
 
+@pytest.mark.conforms("F37")
 @pytest.mark.parametrize(("backend", "count"), FEW_LOST)
 def test_a_port_is_mapped_every_time_when_a_third_is_lost_each_way(make_lab: MakeLab, backend: str, count: int) -> None:
     found = measure(make_lab(), backend, 30, count, at_once=AT_ONCE[backend])
@@ -20,6 +21,7 @@ def test_a_port_is_mapped_every_time_when_a_third_is_lost_each_way(make_lab: Mak
     assert len(found.seconds) == count
 
 
+@pytest.mark.conforms("F37")
 @pytest.mark.parametrize(("backend", "rate", "count"), HALF_LOST)
 def test_a_port_is_mapped_mostly_when_half_is_lost_each_way(
     make_lab: MakeLab, backend: str, rate: int, count: int

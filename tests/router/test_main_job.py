@@ -33,7 +33,7 @@ def test_without_a_choice_pcp_is_first(make_lab: MakeLab) -> None:
     open_and_close(make_lab(), "pcp")
 
 
-@pytest.mark.conforms("NP-76")
+@pytest.mark.conforms("F31", "NP-76")
 def test_falls_back_to_upnp_when_pcp_and_natpmp_are_off(make_lab: MakeLab) -> None:
     open_and_close(make_lab(natpmp=False), "upnp")
 
@@ -55,6 +55,7 @@ def test_uses_pcp_when_upnp_is_off(make_lab: MakeLab) -> None:
     open_and_close(make_lab(upnp=False), "pcp")
 
 
+@pytest.mark.conforms("F42")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_signal_releases(make_lab: MakeLab, number: signal.Signals) -> None:
     lab = make_lab()
@@ -111,6 +112,7 @@ def test_refused_port_is_exit_5_with_every_reason(make_lab: MakeLab) -> None:
     assert all(f"{name}: " in done.stderr for name in ("pcp", "natpmp", "upnp"))
 
 
+@pytest.mark.conforms("F41")
 def test_leases_end_by_themselves_when_the_command_is_killed(make_lab: MakeLab) -> None:
     """F41, and the control of the test above: without renewals nothing stays reachable for long."""
     lab = make_lab(min_lifetime=1)
@@ -136,7 +138,7 @@ def test_tcp_and_udp_on_one_port_both_survive_renewals(make_lab: MakeLab, backen
         assert command.event()["event"] == "renewed"
 
 
-@pytest.mark.conforms("NP-33", "PC-91", "PC-124")
+@pytest.mark.conforms("F18", "F45", "NP-33", "PC-91", "PC-124")
 def test_a_taken_external_port_gives_another(make_lab: MakeLab) -> None:
     """F45: another host has it already; each protocol reports the one it got, and that one works.
 

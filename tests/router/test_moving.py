@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, Lab
 from tests.router.namespaces import add_address, call
@@ -32,6 +34,7 @@ def wait_until(lab: Lab, external: str, port: int) -> float:
     return time.monotonic() - begin
 
 
+@pytest.mark.conforms("F6")
 def test_a_mapping_moves_with_the_default_route_every_time(make_lab: MakeLab, tmp_path: Path) -> None:
     """F6: reachable again within 2 s, lost with the reason, and not a packet to the router that was left."""
     lab = make_lab()
@@ -50,6 +53,7 @@ def test_a_mapping_moves_with_the_default_route_every_time(make_lab: MakeLab, tm
         assert counted(lab) == 0
 
 
+@pytest.mark.conforms("F8")
 def test_a_mapping_is_there_again_after_the_link_was_down(make_lab: MakeLab) -> None:
     lab = make_lab()
     with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
@@ -63,6 +67,7 @@ def test_a_mapping_is_there_again_after_the_link_was_down(make_lab: MakeLab) -> 
             assert wait_until(lab, EXTERNAL, 8080) < WITHIN
 
 
+@pytest.mark.conforms("F8")
 def test_a_restart_of_the_router_while_the_link_is_down_is_noticed_when_it_is_back(make_lab: MakeLab) -> None:
     """It announced itself to nobody."""
     lab = make_lab()
@@ -77,12 +82,14 @@ def test_a_restart_of_the_router_while_the_link_is_down_is_noticed_when_it_is_ba
         assert wait_until(lab, EXTERNAL, 8080) < 7
 
 
-def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab) -> None:
+@pytest.mark.conforms("F9")
+@pytest.mark.parametrize("named", [(), ("--gateway", GATEWAY)], ids=["of the default route", "named"])
+def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab, named: tuple[str, ...]) -> None:
     lab = make_lab()
     address = LAN_ADDRESS
-    with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
+    with answering_everywhere(lab, 8080), lab.running("map", "8080", *named) as command:
         command.event()
-        for number in range(20, 25):
+        for number in range(20, 23):
             old, address = address, f"192.168.77.{number}"
             call("ip", "-n", lab.lan, "addr", "del", f"{old}/24", "dev", "eth0")
             add_address(lab.lan, "eth0", address)
@@ -93,6 +100,7 @@ def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab) -> None:
             assert wait_until(lab, EXTERNAL, mapped["external"]["port"]) < WITHIN
 
 
+@pytest.mark.conforms("F8")
 def test_no_packet_leaves_while_there_is_no_link(make_lab: MakeLab) -> None:
     """With leases of 10 s, which end meanwhile."""
     lab = make_lab(min_lifetime=1)
@@ -105,6 +113,7 @@ def test_no_packet_leaves_while_there_is_no_link(make_lab: MakeLab) -> None:
         assert counted(lab) <= 1
 
 
+@pytest.mark.conforms("F36")
 def test_hardly_a_packet_leaves_while_there_is_no_gateway(make_lab: MakeLab) -> None:
     lab = make_lab()
     with lab.running("map", "8080") as command:

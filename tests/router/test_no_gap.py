@@ -39,13 +39,14 @@ def hold_and_probe(lab: Lab, backends: list[str], percent: int, seconds: float) 
         assert lab.reach_tcp(ports[0], timeout=0.5) is None
 
 
-@pytest.mark.conforms("PC-89")
+@pytest.mark.conforms("F14", "PC-89")
 @pytest.mark.timeout(SECONDS + 90)
 def test_short_leases_stay_reachable_without_a_gap(make_lab: MakeLab) -> None:
     """B12: by each protocol, TCP and UDP, a probe every 100 ms for 15 s (`make soak`: 600 s)."""
     hold_and_probe(make_lab(min_lifetime=1), ["pcp", "natpmp", "upnp"], 0, SECONDS)
 
 
+@pytest.mark.conforms("F37")
 @pytest.mark.timeout(SECONDS + 90)
 def test_short_leases_stay_reachable_without_a_gap_when_packets_are_lost(make_lab: MakeLab) -> None:
     """B12, with 30 % lost each way. Not by PCP, where RFC 6887 11.2.1 allows two attempts in 10 s."""

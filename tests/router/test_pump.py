@@ -93,6 +93,7 @@ def test_packets_take_as_long_as_they_are_delayed_each_way(make_lab: MakeLab) ->
     assert counts.lost == counts.doubled == 0
 
 
+@pytest.mark.conforms("F22")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"] if LONG else ["natpmp"])
 def test_doubled_and_reordered_answers_change_nothing_f22(make_lab: MakeLab, backend: str) -> None:
     lab = make_lab(min_lifetime=1)
@@ -107,6 +108,7 @@ def test_doubled_and_reordered_answers_change_nothing_f22(make_lab: MakeLab, bac
     assert counts.doubled > 0
 
 
+@pytest.mark.conforms("F21")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp", "upnp"] if LONG else ["pcp"])
 def test_answers_that_come_after_3_s_never_make_a_second_mapping_f21(make_lab: MakeLab, backend: str) -> None:
     """Too late for the search: nothing is found, and nothing is left."""

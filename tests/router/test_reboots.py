@@ -58,7 +58,7 @@ def restart_and_measure(lab: Lab, rounds: int, within: float, *options: str) -> 
     return times
 
 
-@pytest.mark.conforms("NP-69")
+@pytest.mark.conforms("F1", "NP-69")
 @pytest.mark.timeout(ROUNDS * 40 + 60)
 def test_reachable_within_2_s_of_the_announcement_every_time(make_lab: MakeLab) -> None:
     """F1, B6: by each protocol, 2 restarts (`make soak`: 50)."""
@@ -66,7 +66,7 @@ def test_reachable_within_2_s_of_the_announcement_every_time(make_lab: MakeLab) 
     assert max(max(series) for series in times.values()) <= WITHIN
 
 
-@pytest.mark.conforms("NP-64")
+@pytest.mark.conforms("F1", "NP-64")
 @pytest.mark.timeout(ROUNDS * 40 + 60)
 def test_reachable_within_the_check_interval_and_5_s_where_announcements_are_not_heard(make_lab: MakeLab) -> None:
     """F1, B6: the LAN host hears no multicast."""

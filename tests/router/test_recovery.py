@@ -9,7 +9,7 @@ from tests.router.lab import EXTERNAL, TOKEN, answering
 from tests.router.opening import wait_until_reached
 
 
-@pytest.mark.conforms("NP-58", "NP-61", "NP-65", "NP-69", "PC-77", "PC-149", "PC-151")
+@pytest.mark.conforms("F1", "NP-58", "NP-61", "NP-65", "NP-69", "PC-77", "PC-149", "PC-151")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp", "upnp"])
 def test_every_mapping_is_back_with_its_port_after_a_restart(make_lab: MakeLab, backend: str) -> None:
     """F1: the announcement makes us ask, the epoch tells, and after 0 to 5 s all is made again."""
@@ -29,6 +29,7 @@ def test_every_mapping_is_back_with_its_port_after_a_restart(make_lab: MakeLab, 
         assert [one["external"]["port"] for one in renewed] == list(ports.values())
 
 
+@pytest.mark.conforms("F2")
 def test_a_restart_that_lost_nothing_changes_nothing(make_lab: MakeLab) -> None:
     """F2: the daemon comes back with its lease file and its rules."""
     lab = make_lab()

@@ -45,6 +45,7 @@ def test_the_firewall_is_read_right(make_lab: MakeLab) -> None:
         assert rules(lab) == []
 
 
+@pytest.mark.conforms("F41")
 def test_after_a_kill_the_port_is_got_again_at_the_same_external_port(make_lab: MakeLab) -> None:
     """F41, S45. The router gave it, nobody wishes for it again; and there is one mapping, not two."""
     lab = make_lab()
@@ -69,6 +70,7 @@ def _kill_and_get_again(lab: Lab, backend: str) -> None:
         assert noted(lab) == []
 
 
+@pytest.mark.conforms("F41")
 @pytest.mark.timeout(KILLS * 60 + 60)
 def test_killed_at_any_moment_it_leaves_nothing_without_a_lease_and_the_next_run_finds_it(make_lab: MakeLab) -> None:
     """B11: twice by each protocol; 34 times under `make soak`."""
@@ -103,6 +105,7 @@ def _kill_at_any_moment(lab: Lab, backend: str) -> None:
     print(f"{backend}: {KILLS} kills (seed {seed}), {mapped} left a mapping, {asked} an intent; each was found")
 
 
+@pytest.mark.conforms("F44")
 def test_of_two_programs_the_second_is_told_who_has_the_port(make_lab: MakeLab) -> None:
     """F44: miniupnpd 2.3.1 would let it overwrite the first without a word."""
     lab = make_lab()
@@ -118,6 +121,7 @@ def test_of_two_programs_the_second_is_told_who_has_the_port(make_lab: MakeLab) 
         assert json.loads(done.stdout)["event"] == "mapped"  # who keeps no state asks nobody
 
 
+@pytest.mark.conforms("F44")
 def test_who_leaves_a_shared_port_last_closes_it(make_lab: MakeLab) -> None:
     """In four orders, by one protocol each; by every protocol under `make soak`."""
     lab = make_lab()
@@ -204,6 +208,7 @@ def test_what_cannot_be_cleared_is_said_and_is_exit_1(make_lab: MakeLab) -> None
     assert (rules(lab), noted(lab)) == ([], [])
 
 
+@pytest.mark.conforms("F55")
 def test_a_folder_that_cannot_be_written_stops_nothing(make_lab: MakeLab, tmp_path: Path) -> None:
     """F55: one warning, and everything else as ever."""
     lab = make_lab()

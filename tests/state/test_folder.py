@@ -144,6 +144,7 @@ def test_two_who_leave_a_shared_port_at_once_agree_who_removes_it(tmp_path: Path
         assert len(last) == 1
 
 
+@pytest.mark.conforms("F44")
 def test_one_port_is_never_granted_twice_in_1000_random_interleavings(tmp_path: Path) -> None:
     """F44: eight processes want three ports; each lock is of an open file, so that threads stand for processes."""
     seed = random.randrange(2**32)

@@ -42,6 +42,7 @@ def run(moment: str, folder: Path, loop: str, *wrapper: str) -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
+@pytest.mark.conforms("F55")
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 @pytest.mark.parametrize("moment", ["before", "opened", "mapped"])
 def test_a_disk_that_is_full_is_warned_of_once_and_stops_no_mapping(tmp_path: Path, moment: str, loop: str) -> None:
@@ -59,6 +60,7 @@ def test_a_disk_with_room_is_not_warned_of(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["journal", "key", "turn"]
 
 
+@pytest.mark.conforms("F55")
 @pytest.mark.skipif(
     not (shutil.which("unshare") and hasattr(os, "geteuid") and os.geteuid() == 0), reason="only root can mount"
 )

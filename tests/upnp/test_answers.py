@@ -67,7 +67,7 @@ def test_the_answer_of_the_gateway_is_the_device() -> None:
     assert answers.next(others=True) is None
 
 
-@pytest.mark.conforms("UP-49", "Q-07")
+@pytest.mark.conforms("F28", "UP-49", "Q-07")
 def test_the_gateway_comes_before_whoever_answered_first() -> None:
     answers = table()
     answers.add(said(f"{DEVICE}:2"), NEIGHBOUR)

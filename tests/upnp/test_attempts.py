@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from portmapper import limits
 from portmapper.model import Endpoint, Gateway, Lease, MappingRequest, Protocol, RemoteFilter
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
-from portmapper.upnp.grants import Memory
+from portmapper.upnp.memory import Memory
 from tests.fuzz import examples
 
 TEXT = "a text of more than eleven"

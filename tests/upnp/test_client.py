@@ -233,7 +233,7 @@ async def test_a_client_that_cannot_search_tells_the_refused_port(device: respx.
     assert caught.value is GONE
 
 
-@pytest.mark.conforms("Q-17")
+@pytest.mark.conforms("F4", "Q-17")
 async def test_over_the_network_a_refused_port_leads_to_the_new_one() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
         sock.bind(("127.0.0.1", 0))

@@ -22,9 +22,10 @@ from portmapper.net import http, stream
 from portmapper.upnp.backend import UpnpBackend
 from portmapper.upnp.client import IgdClient
 from portmapper.upnp.description import Service
-from portmapper.upnp.grants import MappingGrants, Memory
+from portmapper.upnp.grants import MappingGrants
 from portmapper.upnp.listing import encode_listing
 from portmapper.upnp.mappings import PortMappings
+from portmapper.upnp.memory import Memory
 from portmapper.upnp.pinhole_grants import PinholeGrants
 from portmapper.upnp.pinholes import Pinholes
 from portmapper.upnp.soap import Action, decode_action, encode_fault, encode_result

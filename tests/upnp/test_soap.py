@@ -379,6 +379,7 @@ def test_any_bytes_are_a_result_a_fault_or_a_protocol_error(body: bytes, action:
         assert isinstance(decode_action(body), Action)
 
 
+@pytest.mark.conforms("F24")
 @given(st.text(st.sampled_from("0123456789 ab\N{SUPERSCRIPT TWO}+-.xX_"), max_size=8))
 @examples(150)
 def test_any_error_code_is_a_fault_or_a_protocol_error(digits: str) -> None:
