@@ -5,15 +5,18 @@ from ipaddress import IPv4Address
 
 import anyio
 
-from portmapper import PortMapper
+from portmapper import PortMapper, limits
 from portmapper.model import Gateway
 
 LOOPBACK = IPv4Address("127.0.0.1")
 LIFETIME = 7200
+LOOKS = 0.2
+"""Seconds between two looks at the clock here, so that a test need not wait for them."""
 
 
 async def main(port: int) -> None:
     """Hold it until this process is killed."""
+    limits.WATCH_TICK = LOOKS
     gateway = Gateway(address=LOOPBACK, source=LOOPBACK, port=port)
     async with PortMapper(gateway=gateway, backends=["pcp"], check=None) as mapper:
         async for event in (await mapper.map(4001, lifetime=LIFETIME)).events():

@@ -24,7 +24,7 @@ HOUR = 3600
 NOT_HELD = 30
 UNSUPPORTED_VERSION = 1
 NATPMP_CODES = (*range(1, 32), 255, 256, 257, 2**15, 2**16 - 1)
-UPNP_CODES = (401, 402, *range(500, 900, 21), 606, 714, 715, 726, 727, 728, 729, 732, 733)
+UPNP_CODES = (401, 402, *range(500, 900, 42), 606, 714, 715, 726, 727, 728, 729, 732, 733)
 
 
 class Refusing(SimulatedGateway):
@@ -117,7 +117,7 @@ async def test_codes_of_upnp(codes: tuple[int, ...]) -> None:
         (Result.CANNOT_PROVIDE_EXTERNAL, "the gateway cannot give the external port that was asked for"),
     ],
 )
-@pytest.mark.parametrize("lifetime", [0, 30, 1800])
+@pytest.mark.parametrize("lifetime", [0, 1, 1800])
 async def test_what_a_carriers_nat_refuses_is_said_plainly_and_asked_for_seldom(
     code: Result, says: str, lifetime: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
