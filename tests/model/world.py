@@ -1,7 +1,7 @@
 """A host with a mapper, two routers, and a random schedule of what happens to them."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from ipaddress import IPv4Address
@@ -110,6 +110,7 @@ class World:
         if self.wanted:
             mapping = self.wanted.pop(self.dice.randrange(len(self.wanted)))
             await mapping.close()
+            self.forgive([mapping])
 
     async def refresh(self, _: PortMapper) -> None:
         if self.wanted:
@@ -226,7 +227,7 @@ class World:
     async def until_converged(self, mapper: PortMapper) -> None:
         """Wait until everything is well, or has to be."""
         # Mappings are looked at in turn, and searches that found nobody become rare, as do those that were refused.
-        waits = limits.RETRY_LAST * (1 + limits.RETRY_JITTER) if self.patient else 0.0
+        waits = CONVERGENCE + limits.RETRY_LAST * (1 + limits.RETRY_JITTER) if self.patient else 0.0
         with anyio.move_on_after(max(CONVERGENCE * len(mapper.mappings), waits) + SLACK):
             while self._faults_seen(mapper):
                 await anyio.sleep(LOOK)
@@ -253,6 +254,12 @@ class World:
             elif mapping.external_port not in ports:
                 found.append(f"{mapping!r} is not there, but {ports}")
         return found
+
+    def forgive(self, closed: Iterable[Mapping]) -> None:
+        """Note what was said to stay on the router: it was silent when it should have been taken back."""
+        for mapping in closed:
+            if mapping.problem is not None:
+                self._router().doubt(mapping.protocol, mapping.internal_port)
 
     def check_left(self, leaving: float) -> None:
         """Nothing is left behind, and leaving was quick."""
@@ -284,7 +291,8 @@ async def live(seed: int) -> int:
             await world.until_converged(mapper)
             world.check_always(mapper)
             world.check_converged(mapper)
-            begin = anyio.current_time()
+            held, begin = mapper.mappings, anyio.current_time()
+        world.forgive(held)
         world.check_left(anyio.current_time() - begin)
     return sum(router.requests for router in world.routers)
 
