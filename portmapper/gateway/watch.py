@@ -135,6 +135,7 @@ class Watch:
             slept = sleep.observe(clock.now())
             if rung:
                 await self._settle()
+                slept = sleep.observe(clock.now()) or slept  # a machine often sleeps when its network has just gone
             if rung or slept:
                 await react(slept)
                 sleep.observe(clock.now())

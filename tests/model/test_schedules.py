@@ -29,3 +29,8 @@ def test_a_seed_says_all(loop: str) -> None:
 def test_what_is_granted_to_a_mapping_that_is_being_closed_comes_to_nothing() -> None:
     """It was taken for held again, never to be given up, and kept others of its port from being asked for."""
     assert anyio.run(live, 131673, backend="asyncio", backend_options=options("asyncio")) > 0
+
+
+def test_a_sleep_just_after_a_change_of_the_network_is_noticed_too() -> None:
+    """It fell into the quiet that is waited for after a change, and a lease was claimed that had ended."""
+    assert anyio.run(live, 238288, backend="asyncio", backend_options=options("asyncio")) > 0
