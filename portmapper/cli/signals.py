@@ -14,6 +14,11 @@ Session = Callable[[TaskGroup], Awaitable[None]]
 _CONVENTION = 128  # a shell reads 128 + n as "ended by signal n"
 
 
+def run_session(session: Session) -> int:
+    """Run `session` in an event loop of its own; the rest as `run_until_signal`."""
+    return anyio.run(run_until_signal, session)
+
+
 async def run_until_signal(session: Session) -> int:
     """Run `session` to its end and return 0, or cancel it at a signal and return 128 + n once it has cleaned up.
 

@@ -1,0 +1,129 @@
+"""What the command says to people: sentences."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from portmapper.clearing import ClearedMapping
+from portmapper.gateway.tables.ranking import Candidate
+from portmapper.model import (
+    Changed,
+    Closed,
+    Endpoint,
+    Event,
+    Gateway,
+    IPAddress,
+    ListedMapping,
+    Lost,
+    Mapped,
+    MappingRequest,
+    Reachability,
+    Restored,
+    reachability,
+)
+from portmapper.state.folder import NotedMapping
+from portmapper.state.journal import Note, NoteState
+from portmapper.text import safe_text
+
+_WARNINGS = {
+    Reachability.DOUBLE_NAT: "is a private address: another router stands between this gateway and the Internet",
+    Reachability.CGNAT: "is shared by your provider (carrier-grade NAT): peers on the Internet cannot reach it",
+}
+
+
+def event_lines(event: Event) -> list[str]:
+    """Return the sentences for an event."""
+    lease = event.lease
+    what, where = f"{lease.internal}/{lease.request.protocol}", str(lease.external)
+    if isinstance(event, Mapped):
+        terms = "without end" if lease.permanent else f"for {lease.lifetime} s"
+        only = f" to {', '.join(map(str, lease.request.remote))}" if lease.request.remote else ""
+        line = f"{what} is open at {where}{only} ({lease.backend} on {lease.gateway}, {terms})"
+        return [line, *warnings(lease.external.address)]
+    if isinstance(event, Changed):
+        return [f"{what} has moved from {event.old.external} to {where}", *warnings(lease.external.address)]
+    if isinstance(event, Restored):
+        return [f"{what} is open again at {where}: the gateway had lost it, or may have"]
+    if isinstance(event, Lost):
+        return [f"{what} is lost: {event.reason}; trying to get it back"]
+    if isinstance(event, Closed):
+        return [_closed_line(event, what, where)]
+    return []  # a renewal is nothing to tell a person: with the looks in between there is one a minute
+
+
+def _closed_line(event: Closed, what: str, where: str) -> str:
+    if event.remaining == 0:
+        return f"{what} is closed at {where}"
+    return f"{what} stays open at {where} {_until(event.remaining)}" + (f" ({event.error})" if event.error else "")
+
+
+def _until(remaining: float) -> str:
+    if math.isinf(remaining):
+        return "for good: the gateway knows no end"
+    end = datetime.now().astimezone() + timedelta(seconds=remaining)
+    return f"until {end:%Y-%m-%d %H:%M:%S}, {remaining:.0f} s from now"
+
+
+def warnings(address: IPAddress | None) -> list[str]:
+    """Return what an external address means for being reached, if it is nothing good."""
+    warning = _WARNINGS.get(reachability(address))
+    return [f"warning: {address} {warning}"] if warning else []
+
+
+def address_lines(address: IPAddress | None, gateway: Gateway) -> list[str]:
+    """Return the address, and what is wrong with it."""
+    shown = str(address) if address else f"the gateway {gateway} has no external address now"
+    return [shown, *warnings(address)]
+
+
+def gateway_line(gateway: Gateway, reasons: Sequence[str]) -> str:
+    """Return the line for a gateway that can be asked."""
+    through = f" through {gateway.interface}" if gateway.interface else ""
+    return f"{gateway}{through}, from {gateway.source}: {'; '.join(reasons)}"
+
+
+def useless_gateway_line(candidate: Candidate, reasons: Sequence[str]) -> str:
+    """Return the line for what a route leads to and nobody can ask."""
+    return f"not {candidate.gateway or 'a gateway'} through {candidate.interface}: {'; '.join(reasons)}"
+
+
+def unmapped_line(request: MappingRequest, backends: Sequence[str], gateway: Gateway) -> str:
+    """Return the line for a mapping that backends removed."""
+    return f"{request} is no longer mapped at {gateway} (confirmed by {', '.join(backends)})"
+
+
+def cleared_line(one: ClearedMapping) -> str:
+    """Return the line for what became of what a dead program left."""
+    if one.error:
+        return f"{note_place(one.note)} stays at {one.note.gateway}: {one.error}"
+    return f"{note_place(one.note)} is no longer mapped at {one.note.gateway}"
+
+
+def listed_line(one: ListedMapping) -> str:
+    """Return the line for a mapping that a gateway shows."""
+    remote = f" for {safe_text(one.remote_host)} only" if one.remote_host else ""
+    notes = [
+        "this host" if one.own else "",
+        "without end" if one.lifetime == 0 else f"{one.lifetime} s left",
+        "" if one.enabled else "switched off",
+        safe_text(one.description),
+    ]
+    to = f"{safe_text(one.internal_client)}:{one.internal_port}"
+    return f"{one.external_port}/{one.protocol} to {to}{remote} ({', '.join(filter(None, notes))})"
+
+
+def noted_line(one: NotedMapping, now: float) -> str:
+    """Return the line for what a program of this host has or left; `now` is the time of day."""
+    note, owner = one.note, f"{safe_text(one.program)} (process {one.pid})"
+    what = f"{owner}, {note.state}" if one.living else f"left on purpose by {owner}"
+    if not one.living and note.state is not NoteState.DETACHED:
+        what = f"left by {owner}, which is dead: unmap --stale"
+    end = "" if note.state is NoteState.ASKED else "without end, "
+    rest = end if note.ends is None else f"{note.ends - now:.0f} s left, "
+    return f"{note_place(note)} at the gateway {note.gateway} ({rest}{what})"
+
+
+def note_place(note: Note) -> str:
+    """Return which port a note is about."""
+    to = f" (external port {note.external.port})" if note.external and note.external.port else ""
+    return f"{Endpoint(note.client, note.request.internal_port)}/{note.request.protocol}{to}"
