@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from portmapper import errors
@@ -13,6 +14,7 @@ _USAGE = {"UsageError", "ClickException", "BadParameter"}
 Found = dict[str, list[str]]
 
 
+@cache
 def templates() -> Found:
     """Return the texts that errors are made with, "{}" for what differs, and where each is."""
     found: Found = {}
