@@ -129,6 +129,9 @@ REFUSALS = 256  # remembered refusals; the oldest go first
 LAST_WORDS = 0.5  # for callbacks to be told of the end
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
+PAIR_TRIES = 8  # external ports tried for TCP and UDP together: with half of all ports taken, one in 256 cases fails
+PAIR_PORTS = (1024, 49151)  # of which those are: below are the system's, above those that a NAT hands out by itself
+
 # --- Watching the network ---------------------------------------------------------------------------------------------
 WATCH_TICK = 1.0  # how soon a sleep of the machine is noticed; nothing tells of it
 ASLEEP = 10.0  # a shorter pause is a busy machine
