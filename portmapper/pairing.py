@@ -19,23 +19,21 @@ async def map_pair(ask: Ask, request: MappingRequest, dice: Callable[[], float])
     that fails, or is cancelled, nothing is left. Neither half moves away later: it is lost instead. Raises as `ask`
     does; NoService after the last try.
     """
-    wish = request
-    for _ in range(limits.PAIR_TRIES):
+    wish, left = request, limits.PAIR_TRIES
+    while True:
         first = await ask(replace(wish, protocol=Protocol.TCP))
         try:
             second = await _join(ask, first, wish)
         except NoService as problem:
+            left -= 1
             if request.exact or not _may_be_free_elsewhere(problem):
                 raise
-            refusal = problem
+            if not left:
+                raise _given_up(request, problem) from problem
         else:
             first.pin()
             return first, second
         wish = replace(request, external_port=_by_chance(dice()))
-    text = (
-        f"the gateway gave {request.internal_port} no external port for both TCP and UDP, in {limits.PAIR_TRIES} tries"
-    )
-    raise NoService(text, reasons=refusal.reasons) from refusal
 
 
 async def _join(ask: Ask, first: Mapping, wish: MappingRequest) -> Mapping:
@@ -49,6 +47,11 @@ async def _join(ask: Ask, first: Mapping, wish: MappingRequest) -> Mapping:
 
 def _may_be_free_elsewhere(problem: NoService) -> bool:
     return any(isinstance(one, RequestRefused) and not one.lasting for one in problem.reasons.values())
+
+
+def _given_up(request: MappingRequest, last: NoService) -> NoService:
+    text = f"the gateway gave {request.internal_port} no external port for both TCP and UDP"
+    return NoService(f"{text}, in {limits.PAIR_TRIES} tries", reasons=last.reasons)
 
 
 def _by_chance(dice: float) -> int:
