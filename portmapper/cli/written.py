@@ -56,10 +56,10 @@ def place_for(name: str) -> Place:
 
     A symbolic link is followed. Raises click.UsageError.
     """
-    path = Path(name).resolve()
-    if path.exists() and not path.is_file():
-        raise click.UsageError(f"--write: {name} is no regular file")
     try:
+        path = Path(name).resolve()
+        if path.exists() and not path.is_file():
+            raise click.UsageError(f"--write: {name} is no regular file")
         place = Place(path, path.stat().st_mode & 0o777 if path.exists() else None)
         place.write("")
         place.remove()
