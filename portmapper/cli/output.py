@@ -9,11 +9,14 @@ import time
 from collections.abc import Iterable, Sequence
 
 from portmapper.clearing import ClearedMapping
-from portmapper.cli import objects, sentences
+from portmapper.cli import objects, sentences, sheets, tables
 from portmapper.cli.objects import Object
+from portmapper.cli.terminal import can_draw
+from portmapper.cli.verdict import Answers
 from portmapper.errors import PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
-from portmapper.model import Event, Gateway, IPAddress, ListedMapping, MappingRequest
+from portmapper.known import KnownMapping
+from portmapper.model import Event, Gateway, MappingRequest
 from portmapper.state.folder import NotedMapping
 from portmapper.text import safe_text
 
@@ -39,39 +42,54 @@ class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
 
+    @property
+    def draws(self) -> bool:
+        """Whether a person sees tables rather than lines."""
+        return not self.as_json and can_draw()
+
     def event(self, event: Event) -> None:
         """Tell what happened to a mapping."""
         self.write(objects.event_object(event), sentences.event_lines(event))
 
-    def address(self, address: IPAddress | None, gateway: Gateway) -> None:
-        """Tell the external address."""
-        self.write(objects.address_object(address, gateway), sentences.address_lines(address, gateway))
+    def address(self, answers: Answers, gateway: Gateway) -> None:
+        """Tell the external address, as each backend told it."""
+        self.write(objects.address_object(answers, gateway), sentences.address_lines(answers, gateway))
 
     def gateway(self, gateway: Gateway, reasons: Sequence[str] = ("named by you",)) -> None:
         """Tell a gateway, and why it is ranked so."""
         self.write(objects.gateway_object(gateway, reasons), [sentences.gateway_line(gateway, reasons)])
 
-    def candidate(self, candidate: Candidate, gateway: Gateway | None) -> None:
-        """Tell a router that the routes lead to, and whether it can be asked."""
-        if gateway is not None:
-            self.gateway(gateway, candidate.reasons)
+    def surveyed(self, found: Iterable[tuple[Candidate, Gateway | None]]) -> None:
+        """Tell the routers that the routes lead to, and whether they can be asked."""
+        told = [(candidate, gateway, sentences.survey_reasons(candidate, gateway)) for candidate, gateway in found]
+        if self.draws:
+            tables.draw(sheets.gateway_sheet(told))
             return
-        reasons = [*candidate.reasons, *(["it cannot be reached now"] if candidate.usable else [])]
-        facts = objects.useless_gateway_object(candidate, reasons)
-        self.write(facts, [sentences.useless_gateway_line(candidate, reasons)])
+        for candidate, gateway, reasons in told:
+            if gateway is not None:
+                self.gateway(gateway, reasons)
+            else:
+                facts = objects.useless_gateway_object(candidate, reasons)
+                self.write(facts, [sentences.useless_gateway_line(candidate, reasons)])
 
-    def listed(self, mappings: Iterable[ListedMapping], gateway: Gateway) -> None:
-        """Tell all mappings of a gateway, one a line."""
-        found = list(mappings)
-        for one in found:
-            self.write(objects.listed_object(one, gateway), [sentences.listed_line(one)])
-        if not found:
+    def listed(self, known: Sequence[KnownMapping], gateway: Gateway) -> None:
+        """Tell all mappings that are known of a gateway, one a line or in a table."""
+        now = time.time()
+        if known and self.draws:
+            tables.draw(sheets.listed_sheet(known, now))
+            return
+        for one in known:
+            self.write(objects.listed_object(one, gateway, now), [sentences.listed_line(one, now)])
+        if not known:
             self.remark(f"the gateway {gateway} has no mappings")
 
     def noted(self, mappings: Sequence[NotedMapping]) -> None:
         """Tell what programs of this host have or left."""
         now = time.time()
         found = [one for one in mappings if not one.note.ended(now)]
+        if found and self.draws:
+            tables.draw(sheets.noted_sheet(found, now))
+            return
         for one in found:
             self.write(objects.noted_object(one, now), [sentences.noted_line(one, now)])
         if not found:

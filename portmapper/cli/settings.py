@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Settings:
     """What the shared options say."""
 
-    gateway: str | None
+    gateway: Gateway | str | None
     backends: tuple[str, ...] | None
     simulate: bool
     output: Output
@@ -38,6 +38,11 @@ class Settings:
     check: float = limits.CHECK  # 0 is never
     state: Path | None = None
     share: bool = False
+
+    @property
+    def journals(self) -> Path | None:
+        """The folder where programs of this host note what they have on this gateway; None where they do not."""
+        return None if self.simulate else self.state
 
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
