@@ -84,8 +84,10 @@ def gateway_object(gateway: Gateway, reasons: Sequence[str]) -> Object:
     }
 
 
-def useless_gateway_object(candidate: Candidate, reasons: Sequence[str]) -> Object:
-    """Return the object for what a route leads to and nobody can ask."""
+def surveyed_object(candidate: Candidate, gateway: Gateway | None, reasons: Sequence[str]) -> Object:
+    """Return the object for what a route leads to, `gateway` if that can be asked."""
+    if gateway is not None:
+        return gateway_object(gateway, reasons)
     return {
         "event": "gateway",
         "address": _text(candidate.gateway),

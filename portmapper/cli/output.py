@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from portmapper.clearing import ClearedMapping
 from portmapper.cli import objects, sentences, sheets, tables
 from portmapper.cli.objects import Object
+from portmapper.cli.tables import Sheet
 from portmapper.cli.terminal import can_draw
 from portmapper.cli.verdict import Answers
 from portmapper.errors import PortMapperError
@@ -62,24 +63,14 @@ class Output:
     def surveyed(self, found: Iterable[tuple[Candidate, Gateway | None]]) -> None:
         """Tell the routers that the routes lead to, and whether they can be asked."""
         told = [(candidate, gateway, sentences.survey_reasons(candidate, gateway)) for candidate, gateway in found]
-        if self.draws:
-            tables.draw(sheets.gateway_sheet(told))
-            return
-        for candidate, gateway, reasons in told:
-            if gateway is not None:
-                self.gateway(gateway, reasons)
-            else:
-                facts = objects.useless_gateway_object(candidate, reasons)
-                self.write(facts, [sentences.useless_gateway_line(candidate, reasons)])
+        facts = [objects.surveyed_object(*one) for one in told]
+        self.rows(facts, [sentences.surveyed_line(*one) for one in told], lambda: sheets.gateway_sheet(told))
 
     def listed(self, known: Sequence[KnownMapping], gateway: Gateway) -> None:
-        """Tell all mappings that are known of a gateway, one a line or in a table."""
+        """Tell all mappings that are known of a gateway."""
         now = time.time()
-        if known and self.draws:
-            tables.draw(sheets.listed_sheet(known, now))
-            return
-        for one in known:
-            self.write(objects.listed_object(one, gateway, now), [sentences.listed_line(one, now)])
+        facts = [objects.listed_object(one, gateway, now) for one in known]
+        self.rows(facts, [sentences.listed_line(one, now) for one in known], lambda: sheets.listed_sheet(known, now))
         if not known:
             self.remark(f"the gateway {gateway} has no mappings")
 
@@ -87,11 +78,8 @@ class Output:
         """Tell what programs of this host have or left."""
         now = time.time()
         found = [one for one in mappings if not one.note.ended(now)]
-        if found and self.draws:
-            tables.draw(sheets.noted_sheet(found, now))
-            return
-        for one in found:
-            self.write(objects.noted_object(one, now), [sentences.noted_line(one, now)])
+        facts = [objects.noted_object(one, now) for one in found]
+        self.rows(facts, [sentences.noted_line(one, now) for one in found], lambda: sheets.noted_sheet(found, now))
         if not found:
             self.remark("nothing is noted of any program of this host")
 
@@ -119,6 +107,14 @@ class Output:
             self._print(json.dumps(facts))
         elif text := "\n".join(lines):
             self._print(text)
+
+    def rows(self, facts: Sequence[Object], lines: Sequence[str], sheet: Callable[[], Sheet]) -> None:
+        """Write an object or a line for each, or on a terminal the table."""
+        if facts and self.draws:
+            tables.draw(sheet())
+            return
+        for one, line in zip(facts, lines, strict=True):
+            self.write(one, [line])
 
     def remark(self, text: str) -> None:
         """Write what only a person needs to be told: that there is nothing."""

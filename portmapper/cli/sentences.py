@@ -89,8 +89,10 @@ def gateway_line(gateway: Gateway, reasons: Sequence[str]) -> str:
     return f"{gateway}{through}, from {gateway.source}: {'; '.join(reasons)}"
 
 
-def useless_gateway_line(candidate: Candidate, reasons: Sequence[str]) -> str:
-    """Return the line for what a route leads to and nobody can ask."""
+def surveyed_line(candidate: Candidate, gateway: Gateway | None, reasons: Sequence[str]) -> str:
+    """Return the line for what a route leads to, `gateway` if that can be asked."""
+    if gateway is not None:
+        return gateway_line(gateway, reasons)
     return f"not {candidate.gateway or 'a gateway'} through {candidate.interface}: {'; '.join(reasons)}"
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +43,10 @@ class Settings:
     def journals(self) -> Path | None:
         """The folder where programs of this host note what they have on this gateway; None where they do not."""
         return None if self.simulate else self.state
+
+    def with_backends(self, names: tuple[str, ...]) -> "Settings":
+        """Return the same with other backends."""
+        return replace(self, backends=names)
 
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
