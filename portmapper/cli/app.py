@@ -8,6 +8,7 @@ import click
 
 from portmapper import __version__
 from portmapper.cli.backends import backends_command
+from portmapper.cli.completion import completion_command
 from portmapper.cli.map import map_command
 from portmapper.cli.output import Complaints, Output, complain
 from portmapper.cli.schema import schema_command
@@ -44,6 +45,7 @@ _COMMANDS = (
     gateway_command,
     backends_command,
     schema_command,
+    completion_command,
 )
 for command in _COMMANDS:
     app.add_command(command)

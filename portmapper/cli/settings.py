@@ -12,6 +12,7 @@ import click
 from anyio.abc import TaskGroup, TaskStatus
 
 from portmapper import limits, registry
+from portmapper.cli.completing import complete_backend, complete_gateway, complete_interface
 from portmapper.cli.output import Output
 from portmapper.gateway.detect import gateway_at
 from portmapper.mapper import PortMapper
@@ -91,10 +92,25 @@ def with_settings(command: F) -> F:
         click.option("--no-state", is_flag=True, help="Keep nothing for later runs, and look at nothing kept."),
         click.option("--simulate", is_flag=True, help="Use a simulated gateway on the loopback interface."),
         click.option(
-            "--backend", "backends", multiple=True, metavar="NAME", help="pcp, natpmp, upnp or a plug-in; repeatable."
+            "--backend",
+            "backends",
+            multiple=True,
+            metavar="NAME",
+            shell_complete=complete_backend,
+            help="pcp, natpmp, upnp or a plug-in; repeatable.",
         ),
-        click.option("--interface", metavar="NAME", help="Use the default route through this interface."),
-        click.option("--gateway", metavar="ADDRESS", help="The router to ask; by default that of the default route."),
+        click.option(
+            "--interface",
+            metavar="NAME",
+            shell_complete=complete_interface,
+            help="Use the default route through this interface.",
+        ),
+        click.option(
+            "--gateway",
+            metavar="ADDRESS",
+            shell_complete=complete_gateway,
+            help="The router to ask; by default that of the default route.",
+        ),
     ):
         command = option(command)
     return command
