@@ -22,6 +22,7 @@ from portmapper.gateway.detect import locate
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
+from portmapper.net import clock
 from portmapper.net.tasks import end_tasks, shielded
 from portmapper.pairing import map_pair
 from portmapper.recording import Record
@@ -303,13 +304,25 @@ class PortMapper:
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now. Raises NoService."""
         self._running()
-        async with self._access.select() as selection:
-            while (backend := await selection.next()) is not None:
-                try:
-                    return await backend.external_address()
-                except PortMapperError as reason:
-                    selection.reject(backend, reason)
-            raise selection.failure()
+        return await self._access.by_first(lambda backend: backend.external_address())
+
+    async def external_addresses(self) -> dict[str, IPAddress | PortMapperError | None]:
+        """Ask for the external address by every backend at once; return by name what each was told, or why nothing.
+
+        It takes as long as the slowest: 2.2 s where a protocol gets no answer.
+        """
+        self._running()
+        return await self._access.ask_every(lambda backend: backend.external_address())
+
+    async def probe(self) -> dict[str, float | PortMapperError]:
+        """Find out which backends the gateway answers to, changing nothing: by name the seconds, or why not."""
+        self._running()
+        begin = clock.now()
+
+        async def answered(_: Backend) -> float:
+            return clock.now() - begin
+
+        return await self._access.ask_every(answered)
 
     async def list_mappings(self) -> tuple[ListedMapping, ...]:
         """Return every mapping on the gateway, whoever made it; `own` marks those of this host. Only UPnP has that.
@@ -317,16 +330,9 @@ class PortMapper:
         Raises NoService with each backend's reason.
         """
         self._running()
-        async with self._access.select() as selection:
-            while (backend := await selection.next()) is not None:
-                try:
-                    found = await backend.list_mappings()
-                except PortMapperError as reason:
-                    selection.reject(backend, reason)
-                else:
-                    own = str(self.gateway.source)
-                    return tuple(replace(one, own=one.internal_client == own) for one in found)
-            raise selection.failure()
+        found = await self._access.by_first(lambda backend: backend.list_mappings())
+        own = str(self.gateway.source)
+        return tuple(replace(one, own=one.internal_client == own) for one in found)
 
     def _permitted(self, request: MappingRequest) -> MappingRequest:
         if request.internal_address is None:
