@@ -11,6 +11,7 @@ from portmapper.doctor.findings import Connection, Device, Search, SearchAnswer
 from portmapper.errors import PortMapperError, ProtocolError
 from portmapper.model import Gateway
 from portmapper.net import http
+from portmapper.text import safe_text
 from portmapper.upnp import ssdp
 from portmapper.upnp.answers import on_link
 from portmapper.upnp.client import IgdClient
@@ -51,7 +52,6 @@ class _Look:
         self._gateway = gateway
         self._facts: dict[str, str] = {}
         self._problem = "it did not describe itself in time"
-        self._hostile = False
         self._connections: list[Connection] = []
         self._firewall = False
         self.mappings: PortMappings | None = None
@@ -61,9 +61,6 @@ class _Look:
             root_body, location, place = await self._fetch()
             description = decode_description(root_body, location, place)
             self._facts = _facts(decode_xml(root_body))
-        except ProtocolError as error:
-            self._problem, self._hostile = str(error), True
-            return
         except PortMapperError as error:
             self._problem = str(error)
             return
@@ -77,7 +74,7 @@ class _Look:
             location=self._answer.location,
             server=self._answer.server,
             problem=self._problem,
-            hostile=self._hostile,
+            claims=self._answer.target in {*ssdp.TARGETS, *ssdp.TARGETS_6},
             connections=tuple(self._connections),
             firewall=self._firewall,
             **self._facts,
@@ -121,8 +118,8 @@ async def _connection(client: IgdClient, service: Service, gateway: Gateway) -> 
         return Connection(service_type=service.service_type, problem=str(error))
     return Connection(
         service_type=service.service_type,
-        status=status.get("newconnectionstatus", ""),
-        connection_type=kind.get("newconnectiontype", ""),
+        status=safe_text(status.get("newconnectionstatus", "")),
+        connection_type=safe_text(kind.get("newconnectiontype", "")),
         nat=does_nat,
         told_address=text is not None,
         address=address,
@@ -145,4 +142,4 @@ def _facts(root: Element) -> dict[str, str]:
         "serial_number": "serialNumber",
         "udn": "UDN",
     }
-    return {name: text_of(device, tag) or "" for name, tag in names.items()}
+    return {name: safe_text(text_of(device, tag) or "") for name, tag in names.items()}

@@ -52,9 +52,10 @@ async def examine(
 ) -> Findings:
     """Return what can be found out from here, in a few seconds.
 
-    `gateway` is the one to ask, by default those of all default routes (or of those through `interface`) are; `backends`
-    are names as for PortMapper. For the port of `request` a trial mapping is made at the first gateway, by each backend
-    that answers, and removed; not while a program of this host has it, by the journals in `state` or the router's list.
+    `gateway` is the one to ask; by default those of all default routes are asked, or of those through `interface`.
+    `backends` are names as for PortMapper. For the port of `request` a trial mapping is made at the first gateway, by
+    each backend that answers, and removed; not while a program of this host has it open, by the journals in `state` or
+    the router's list.
     Raises InvalidRequest, NoGateway (no route to the gateway that was named) and UnknownBackend.
     """
     examination = _Examination(interface, tuple(one.name for one in registry.select(backends)), state)
@@ -139,9 +140,7 @@ class _Examination:
             return port
         first = asked[0]
         port = replace(port, noted=await self._noted(request, first.gateway), listed=await self._listed(request, first))
-        if port.noted or any(one.own for one in port.listed or ()):
-            return port
-        return replace(port, trials=await self._trials(request, first))
+        return port if port.is_open else replace(port, trials=await self._trials(request, first))
 
     async def _noted(self, request: MappingRequest, gateway: Gateway) -> tuple[NotedMapping, ...]:
         if self._state is None:

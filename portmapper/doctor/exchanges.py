@@ -51,8 +51,9 @@ def read_natpmp(data: bytes) -> Reading:
     if isinstance(response, natpmp.MapResponse):
         return Reading(Outcome.NONSENSE)
     result = _name(natpmp.Result, response.result)
-    known = isinstance(response, natpmp.AddressResponse) and not response.result and int(response.address)
-    return Reading(Outcome.ANSWERED, result, response.address if known else None)
+    if isinstance(response, natpmp.ErrorResponse) or response.result or not int(response.address):
+        return Reading(Outcome.ANSWERED, result)
+    return Reading(Outcome.ANSWERED, result, response.address)
 
 
 READERS: dict[str, Callable[[bytes], Reading]] = {"pcp": read_pcp, "natpmp": read_natpmp}
@@ -98,9 +99,7 @@ def _understood(asked: FirstQuestion, data: bytes, read: Callable[[bytes], Readi
     reading = read(data)
     if reading.outcome is Outcome.NONSENSE:
         return None
-    return replace(
-        asked, outcome=reading.outcome, received=data, result=reading.result, address=reading.address
-    )
+    return replace(asked, outcome=reading.outcome, received=data, result=reading.result, address=reading.address)
 
 
 def _stopped_by(error: GatewayUnreachable) -> Outcome:

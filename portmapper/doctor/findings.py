@@ -124,16 +124,16 @@ class Connection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A UPnP device that answered the search. `problem` is why its description is of no use; "" if it is.
+    """A UPnP device that answered the search. `problem` is why its description is of no use, "" if it is of use.
 
-    `hostile` is whether that is for what it sent, rather than for what it did not send.
+    `claims` is whether it answered as an Internet gateway, and not just as something that is there.
     """
 
     address: IPAddress
     location: str
     server: str = ""
     problem: str = ""
-    hostile: bool = False
+    claims: bool = True
     manufacturer: str = ""
     model: str = ""
     friendly_name: str = ""
@@ -219,6 +219,11 @@ class PortFindings:
     listed: tuple[ListedMapping, ...] | None = None
     noted: tuple[NotedMapping, ...] = ()
     trials: tuple[Trial, ...] = ()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some program of this host has it open already."""
+        return bool(self.noted) or any(one.own for one in self.listed or ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

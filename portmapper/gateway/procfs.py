@@ -23,7 +23,7 @@ def read_routes() -> list[Route] | None:
 
 
 def read_text(name: str) -> str:
-    """Return the text of a file in procfs about the network, "" where it is not shown; the first MiB of a longer one."""
+    """Return the text of a procfs file about the network, of a long one the first MiB; "" where it is not shown."""
     # procfs answers from memory; without IPv6 in the kernel its files are not there, and Android hides them all.
     try:
         descriptor = os.open(f"{_FOLDER}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
