@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from portmapper import __version__
+from portmapper.cli.doctor import doctor_command
 from portmapper.cli.map import map_command
 from portmapper.cli.output import Complaints, Output, complain
 from portmapper.cli.show import address_command, gateway_command, list_command
@@ -34,7 +35,7 @@ def app() -> None:
     """Open a port on the router by PCP, NAT-PMP or UPnP, keep it open, and close it on the way out."""
 
 
-for command in (map_command, unmap_command, list_command, address_command, gateway_command):
+for command in (map_command, unmap_command, list_command, address_command, gateway_command, doctor_command):
     app.add_command(command)
 
 

@@ -96,12 +96,13 @@ class SearchAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """The UPnP search. `unusable` counts datagrams that were no answer of a gateway."""
+    """The UPnP search. `others` counts answers for other kinds of device, `nonsense` what was no answer at all."""
 
     outcome: Outcome
     seconds: float
     answers: tuple[SearchAnswer, ...] = ()
-    unusable: int = 0
+    others: int = 0
+    nonsense: int = 0
     refusal: Refusal | None = None
 
 

@@ -43,7 +43,7 @@ class _Hearing:
         self._gateway = gateway
         self._begin = begin
         self._answers: dict[tuple[IPAddress, str], SearchAnswer] = {}
-        self._unusable = 0
+        self._others = self._nonsense = 0
 
     async def hear(self) -> Search:
         due = [self._begin + offset for offset in limits.SEARCH_OFFSETS]
@@ -54,10 +54,11 @@ class _Hearing:
             with anyio.move_on_after(max(min([*due[:1], self._end]) - clock.now(), 0.0)):
                 self._take(*await self._socket.receive())
         return Search(
-            outcome=Outcome.ANSWERED if self._answers else Outcome.NONSENSE if self._unusable else Outcome.SILENT,
+            outcome=Outcome.ANSWERED if self._answers else Outcome.NONSENSE if self._nonsense else Outcome.SILENT,
             seconds=clock.now() - self._begin,
             answers=tuple(self._answers.values()),
-            unusable=self._unusable,
+            others=self._others,
+            nonsense=self._nonsense,
         )
 
     @property
@@ -68,10 +69,10 @@ class _Hearing:
         try:
             answer = ssdp.decode_answer(data)
         except ProtocolError:
-            self._unusable += 1
+            self._nonsense += self._is_gateways(sender)
             return
         if not ssdp.is_gateway(answer.target):
-            self._unusable += 1
+            self._others += 1
         elif len(self._answers) < limits.SEARCH_ANSWERS or self._is_gateways(sender):
             told = SearchAnswer(
                 sender=sender,
