@@ -171,3 +171,15 @@ BACKEND_NAME = 64
 DESCRIPTION_TEXT = 64  # characters of a mapping's description sent to a router
 SHORT_DESCRIPTION = 11  # the same for a device that found it too long (605 StringArgumentTooLong)
 SHOWN_TEXT = 120  # characters of router-supplied text shown to a person
+
+# --- Doctor -----------------------------------------------------------------------------------------------------------
+DOCTOR_GATEWAYS = 4  # asked side by side; hosts have one or two, and each costs a search
+DOCTOR_DEVICES = 4.0  # for all devices of a link to describe themselves: one exchange, and some quick ones
+DOCTOR_CONNECTIONS = 4  # of one device that are asked how they are
+DOCTOR_LISTING = 2.0  # the list of mappings; what a slow device has told by then is lost
+DOCTOR_TRIAL = 8.0  # one trial mapping, made and looked at; its removal has a bound of its own (RELEASE)
+DOCTOR_LOOKUP = 2.0  # to see a trial mapping in the router's list
+DOCTOR_FIREWALL = 2.0  # for nft to print its rules
+DOCTOR_RULES = 8 * 1024 * 1024  # bytes of them: address lists are long
+DOCTOR_LIFETIME = 120  # of a trial mapping: the shortest that miniupnpd grants; it is removed at once
+DOCTOR_EVIDENCE = 64  # addresses, mappings or answers that the text shows of one kind; JSON has all

@@ -55,15 +55,20 @@ class Settings:
 
         The simulated one runs in `tasks`: it has to outlive a cancellation here, to see its mappings released.
         """
+        state = None if self.simulate else self.state
+        async with self.open_gateway(tasks) as gateway, self._mapper(gateway, state) as mapper:
+            yield mapper
+
+    @asynccontextmanager
+    async def open_gateway(self, tasks: TaskGroup) -> AsyncGenerator[Gateway | str | None]:
+        """Yield what names the gateway to PortMapper: what the user said, or the simulated one, run in `tasks`."""
         if not self.simulate:
-            async with self._mapper(self.gateway, self.state) as mapper:
-                yield mapper
+            yield self.gateway
             return
         stop = anyio.Event()
         gateway: Gateway = await tasks.start(_simulate, stop)
         try:
-            async with self._mapper(gateway, None) as mapper:
-                yield mapper
+            yield gateway
         finally:
             stop.set()
 
