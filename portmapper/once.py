@@ -14,10 +14,9 @@ from portmapper.model import Changed, Closed, Event, Gateway, IPAddress, Lease, 
 from portmapper.state.key import new_key
 
 
-class Options(TypedDict, total=False):
-    """The options of PortMapper."""
+class OtherOptions(TypedDict, total=False):
+    """The options of PortMapper, but for `gateway`."""
 
-    gateway: Gateway | str | None
     interface: str | None
     backends: Sequence[str] | None
     key: bytes | None
@@ -27,9 +26,15 @@ class Options(TypedDict, total=False):
     check: float | None
 
 
+class Options(OtherOptions, total=False):
+    """The options of PortMapper."""
+
+    gateway: Gateway | str | None
+
+
 @cache
 def _own_key() -> bytes:
-    """Return the key of this process: by PCP the calls that change a mapping have to have that of the call that made it."""
+    """Return the key of this process: by PCP only those can change a mapping who have the key it was made with."""
     return new_key()
 
 
@@ -65,8 +70,8 @@ async def map_port(
 ) -> Lease:
     """Have `port` mapped for `lifetime` seconds (by default 7200, through a tunnel 60), and leave it at that.
 
-    Nothing renews the lease: `refresh` does that once, `unmap` and `unmap_port` end it. `external_port` is a wish, 0 for
-    none. `options` are those of PortMapper. Raises as PortMapper.map.
+    Nothing renews the lease: `refresh` does that once, `unmap` and `unmap_port` end it. `external_port` is a wish, 0
+    for none. `options` are those of PortMapper. Raises as PortMapper.map.
     """
     async with open_mapper(**options) as mapper:
         mapping = await mapper.map(
@@ -119,9 +124,7 @@ async def keep_mapping(
 ) -> AsyncGenerator[Mapping]:
     """Keep one port open for the time of an ``async with`` block; arguments and errors as for `map_port`."""
     async with open_mapper(**options) as mapper:
-        yield await mapper.map(
-            port, protocol, external_port=external_port, lifetime=lifetime, description=description
-        )
+        yield await mapper.map(port, protocol, external_port=external_port, lifetime=lifetime, description=description)
 
 
 class EndpointChanges:
@@ -153,4 +156,3 @@ def _of(lease: Lease, options: Options) -> Options:
 
 def _at_its_port(lease: Lease) -> MappingRequest:
     return replace(lease.request, external_port=lease.external.port)
-

@@ -11,7 +11,7 @@ import anyio
 from anyio.lowlevel import current_token
 
 from portmapper.background.thread import Background, spawn
-from portmapper.errors import GatewayTimeout, InvalidRequest, MapperClosed, NotHere, PortMapperError
+from portmapper.errors import GatewayTimeout, InvalidRequest, LocalError, MapperClosed, NotHere, PortMapperError
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Call(Generic[T]):
         finally:
             self.refuse(MapperClosed("the mapper was left, or the program ended, before the gateway had answered"))
 
-    def refuse(self, reason: MapperClosed) -> None:
+    def refuse(self, reason: LocalError) -> None:
         """End it without having been made, if it has not ended."""
         if not self.result.done():
             self.result.set_exception(reason)
@@ -48,7 +48,7 @@ class Call(Generic[T]):
             self._scope.cancel()
 
     def wait(self, background: Background) -> T:
-        """Wait for the result. An exception that comes meanwhile, as from Ctrl-C, cancels the call and does not wait."""
+        """Wait for the result. An exception that comes meanwhile (Ctrl-C) cancels the call, without waiting."""
         try:
             return self.result.result()
         except BaseException:
@@ -65,10 +65,12 @@ def run(function: Callable[[], Awaitable[T]], timeout: float | None = None) -> T
     """
     check_may_wait()
     call = Call(in_time(function, timeout))
-    background = spawn(call.run)
-    result = call.wait(background)
-    background.join_if_over()
-    return result
+    background, done = spawn(call.run)
+    try:
+        return call.wait(background)
+    finally:
+        if call.result.done():  # else whoever interrupted does not wait
+            background.settle(done)
 
 
 def in_time(function: Callable[[], Awaitable[T]], timeout: float | None) -> Callable[[], Awaitable[T]]:

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from portmapper.background.calls import Call, check_may_wait, check_timeout, in_time, too_late
 from portmapper.background.thread import spawn
-from portmapper.errors import MapperClosed, PortMapperError
+from portmapper.errors import LocalError, MapperClosed, PortMapperError
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -43,15 +43,14 @@ class _Stay(Generic[M]):
     async def _stay(self, told: anyio.Event) -> None:
         if self._to_leave:
             return
-        async with self._manager as inhabitant:
-            async with anyio.create_task_group() as calls:
-                self._calls = calls
-                self.entered.set_result(inhabitant)
-                try:
-                    await told.wait()
-                finally:
-                    self._calls = None
-                    calls.cancel_scope.cancel()
+        async with self._manager as inhabitant, anyio.create_task_group() as calls:
+            self._calls = calls
+            self.entered.set_result(inhabitant)
+            try:
+                await told.wait()
+            finally:
+                self._calls = None
+                calls.cancel_scope.cancel()
 
     def _tell_the_end(self, failure: BaseException | None) -> None:
         if not self.entered.done():
@@ -84,7 +83,7 @@ class Residence(Generic[M]):
     def __init__(self, manager: AbstractAsyncContextManager[M], what: str) -> None:
         self._what = what
         self._stay = _Stay(manager)
-        self._background = spawn(self._stay.run)
+        self._background, self._done = spawn(self._stay.run)
 
     @property
     def entered(self) -> "Future[M]":
@@ -102,14 +101,19 @@ class Residence(Generic[M]):
         Raises GatewayTimeout after `timeout` seconds.
         """
         try:
-            check_timeout(timeout)
-            wait([self._stay.entered], timeout)
-            if not self._stay.entered.done():
-                raise too_late(timeout)
-            return self._stay.entered.result()
+            return self._wait_entered(timeout)
         except BaseException:
             self.leave_soon()
+            if self._stay.left.done():
+                self._background.settle(self._done)
             raise
+
+    def _wait_entered(self, timeout: float | None) -> M:
+        check_timeout(timeout)
+        wait([self._stay.entered], timeout)
+        if not self._stay.entered.done():
+            raise too_late(timeout)
+        return self._stay.entered.result()
 
     def call(self, function: Callable[[], Awaitable[T]], timeout: float | None = None) -> T:
         """Return what `function` returns, awaited beside the inhabitant. Raises as `calls.run`; MapperClosed once left.
@@ -128,12 +132,19 @@ class Residence(Generic[M]):
         return self.call(done)
 
     def submit(self, function: Callable[[], Awaitable[T]]) -> Call[T]:
-        """Begin a call without waiting. Raises NotHere, MapperClosed."""
+        """Begin a call without waiting; one that cannot be made is refused: NotHere, MapperClosed."""
         call = Call(function)
-        self._background.promise(call)
-        call.result.add_done_callback(lambda _: self._background.keep(call))
-        self._background.post(lambda: self._stay.begin(call))
+        try:
+            self._background.promise(call)
+            call.result.add_done_callback(lambda _: self._background.keep(call))
+            self._background.post(lambda: self._stay.begin(call))
+        except LocalError as reason:
+            call.refuse(reason)
         return call
+
+    def check_process(self) -> None:
+        """Raise NotHere in a process that was forked from its own."""
+        self._background.check_process()
 
     def leave_soon(self) -> None:
         """Leave, without waiting for it; nothing happens in a process that was forked, or when it is left already."""
@@ -146,8 +157,8 @@ class Residence(Generic[M]):
             return
         check_may_wait()
         self.leave_soon()
+        self._background.settle(self._done)
         self._stay.left.result()
-        self._background.join_if_over()
 
     def __del__(self) -> None:
         if hasattr(self, "_background") and self._background.is_ours and not self._stay.left.done():

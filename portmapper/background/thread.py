@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from portmapper import limits
-from portmapper.errors import MapperClosed, NotHere
+from portmapper.errors import LocalError, MapperClosed, NotHere
 
 Work: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -23,13 +23,13 @@ Work: TypeAlias = Callable[[], Awaitable[None]]
 class Promise(Interface):
     """What somebody waits for."""
 
-    def refuse(self, reason: MapperClosed) -> None:
+    def refuse(self, reason: LocalError) -> None:
         """End it, if it has not ended."""
         ...
 
 
-# anyio's BlockingPortal would do most of this, but each of its calls waits for the loop: finalizers, the doors that call
-# back, and a Ctrl-C at any moment need one that never waits.
+# anyio's BlockingPortal would do most of this, but each of its calls waits for the loop: finalizers, functions that
+# call back, and Ctrl-C at any moment need one that never waits.
 
 
 class Background:
@@ -60,17 +60,19 @@ class Background:
             raise MapperClosed("the program is ending: no mapping can be made any more") from error
         self._ready.result()
 
-    def take(self, work: Work) -> None:
-        """Begin `work`, holding _lock."""
+    def take(self, work: Work) -> "Future[None]":
+        """Begin `work`, holding _lock; what is returned is there when it has ended."""
+        done: Future[None] = Future()
         self._works += 1
-        self.post(lambda: self._tasks.start_soon(self._do, work))
+        self.post(lambda: self._tasks.start_soon(self._do, work, done))
+        return done
 
     def post(self, function: Callable[[], Any]) -> None:
         """Have `function` called in the loop soon; it raises nothing. Never waits, and may be called anywhere.
 
         Raises NotHere in a fork, MapperClosed after the end.
         """
-        self._check_process()
+        self.check_process()
         self._inbox.append(function)
         try:
             self._loop.call_soon_threadsafe(self._ring)
@@ -82,7 +84,7 @@ class Background:
 
     def promise(self, promise: Promise) -> None:
         """Refuse it should the loop end before it is kept. Raises NotHere, MapperClosed."""
-        self._check_process()
+        self.check_process()
         with _lock:
             if self._promised is None:
                 raise MapperClosed(_LEFT)
@@ -103,14 +105,16 @@ class Background:
         if self._thread is not threading.current_thread():
             self._thread.join(limits.LAST_CLEANING)
 
-    def join_if_over(self) -> None:
-        """Wait for the end of the thread if it has no more work: so nothing is left of it when a block is left."""
+    def settle(self, done: "Future[None]") -> None:
+        """Wait for the end of work, and of the thread if that was the last: so nothing is left of it."""
+        done.result()
         with _lock:
             is_over = not self._works
         if is_over:
             self.join()
 
-    def _check_process(self) -> None:
+    def check_process(self) -> None:
+        """Raise NotHere in a process that was forked from its own."""
         if not self.is_ours:
             raise NotHere("this mapper belongs to the process that this one was forked from; make another here")
 
@@ -157,11 +161,12 @@ class Background:
             with anyio.move_on_after(limits.PROGRAM_LOOK):
                 await self._over.wait()
 
-    async def _do(self, work: Work) -> None:
+    async def _do(self, work: Work, done: "Future[None]") -> None:
         try:
             await work()
         finally:
             self._done()
+            done.set_result(None)
 
     def _done(self) -> None:
         with _lock:
@@ -191,10 +196,10 @@ _forked: list[Background] = []  # kept: to collect a copied loop would stop the 
 _ended = False
 
 
-def spawn(work: Work) -> Background:
-    """Do `work` in the background, beside whatever else is done there. Raises MapperClosed at the end of the program.
+def spawn(work: Work) -> "tuple[Background, Future[None]]":
+    """Do `work` in the background; return that, and what is there when the work has ended.
 
-    What `work` raises ends all other work: it should raise nothing.
+    Raises MapperClosed at the end of the program. What `work` raises ends all other work: it should raise nothing.
     """
     global _current  # noqa: PLW0603
     with _lock:
@@ -204,8 +209,7 @@ def spawn(work: Work) -> Background:
             beginning = Background()
             beginning.start()
             _current = beginning
-        _current.take(work)
-        return _current
+        return _current, _current.take(work)
 
 
 def end_all() -> None:

@@ -1,8 +1,8 @@
 """The same without await: every name and argument of the asynchronous API, for programs that have no event loop.
 
 All of it runs in one event loop in a thread of its own, which is there while something is open, and may be called from
-several threads at once. At the end of the program what is still open is released, within the usual 2 s, or 3 s where the
-router is dead. Ctrl-C cancels a call that waits. `timeout=` bounds a call in seconds (GatewayTimeout); what it was
+several threads at once. At the end of the program what is still open is released, within the usual 2 s (3 s where the
+router is dead). Ctrl-C cancels a call that waits. `timeout=` bounds a call in seconds (GatewayTimeout); what it was
 about to do is undone. In the thread of an event loop, or in a process that was forked from that of the mapper, a call
 raises NotHere.
 """

@@ -10,7 +10,7 @@ from portmapper.background.calls import check_may_wait
 from portmapper.background.residence import Residence
 from portmapper.errors import MapperClosed, PortMapperError
 from portmapper.model import Gateway, MappingRequest
-from portmapper.sync.mapper import PortMapper
+from portmapper.sync.mapper import EnteredMapper, PortMapper
 from portmapper.sync.mapping import Mapping
 
 Results: TypeAlias = dict[Gateway, Mapping | PortMapperError]
@@ -46,7 +46,7 @@ class EveryGateway:
         """The mapper of each gateway, by the gateway it began with, in the order of preference."""
         if (residence := self._residence) is None:
             return {}
-        return {gateway: PortMapper.living_in(residence, mapper) for gateway, mapper in self._every.mappers.items()}
+        return {gateway: EnteredMapper(residence, mapper) for gateway, mapper in self._every.mappers.items()}
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:

@@ -47,13 +47,6 @@ class PortMapper:
             check=check,
         )
 
-    @classmethod
-    def living_in(cls, residence: Residence[Any], mapper: asynchronous.PortMapper) -> Self:
-        """Return what uses a mapper that was entered already, in `residence`. For this package."""
-        made = cls.__new__(cls)
-        made._residence, made._mapper = residence, mapper
-        return made
-
     def __enter__(self) -> Self:
         check_may_wait()
         if self._residence is not None:
@@ -205,3 +198,11 @@ class PortMapper:
         if self._residence is None:
             raise MapperClosed("use the mapper inside its `with` block")
         return self._residence
+
+
+class EnteredMapper(PortMapper):
+    """One that was entered already, in `residence`, and is left by somebody else."""
+
+    def __init__(self, residence: Residence[Any], mapper: asynchronous.PortMapper) -> None:
+        self._residence = residence
+        self._mapper = mapper

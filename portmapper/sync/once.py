@@ -31,8 +31,8 @@ def map_port(
 ) -> Lease:
     """Have `port` mapped for `lifetime` seconds (by default 7200, through a tunnel 60), and leave it at that.
 
-    Nothing renews the lease: `refresh` does that once, `unmap` and `unmap_port` end it. `external_port` is a wish, 0 for
-    none. `options` are those of PortMapper. Raises as PortMapper.map; GatewayTimeout after `timeout` seconds.
+    Nothing renews the lease: `refresh` does that once, `unmap` and `unmap_port` end it. `external_port` is a wish, 0
+    for none. `options` are those of PortMapper. Raises as PortMapper.map; GatewayTimeout after `timeout` seconds.
     """
     ask = partial(once.map_port, port, protocol, external_port, lifetime, description=description, **options)
     return run(ask, timeout)
