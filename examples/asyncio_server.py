@@ -19,10 +19,12 @@ async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
 
 
 async def serve(port: int, gateway: portmapper.Gateway | None = None) -> None:
-    async with await asyncio.start_server(greet, "0.0.0.0", port) as server:  # noqa: SIM117 - listen first, then open
-        async with portmapper.open_mapping(server.sockets[0].getsockname()[1], gateway=gateway) as mapping:
-            print(f"visit {mapping.external} (by {mapping.backend.title}, {mapping.reachability})", flush=True)
-            await server.serve_forever()
+    async with (
+        await asyncio.start_server(greet, "0.0.0.0", port) as server,
+        portmapper.open_mapping(server.sockets[0].getsockname()[1], gateway=gateway) as mapping,
+    ):
+        print(f"visit {mapping.external} (by {mapping.backend.title}, {mapping.reachability})", flush=True)
+        await server.serve_forever()
 
 
 async def main(port: int) -> None:
