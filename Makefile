@@ -62,7 +62,8 @@ conformance: $(VENV)/.installed-dev router-packages
 
 setup: $(VENV)/.installed-dev
 
-# The tests against a real router need root and these packages; without them they say so and skip (never under CI).
+# The tests against a real router need root and packages, those in a real terminal tmux; without they say so and skip (never
+# under CI).
 router-packages:
 	@sh tests/router/install_packages.sh
 
