@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from portmapper.doctor.findings import Findings, GatewayFindings, Outcome, Refusal
+from portmapper.doctor.findings import Device, Findings, GatewayFindings, Outcome, Refusal
 from portmapper.doctor.problem import Code, Problem
 from portmapper.doctor.wording import problem, remark
 from portmapper.model import Reachability, reachability
@@ -96,7 +96,7 @@ def _ipv4_problems(findings: Findings, first: GatewayFindings) -> Iterator[Probl
         other = others[0].gateway
         through = f" through {other.interface}" if other.interface else ""
         yield problem(Code.WRONG_INTERFACE, gateway=first.gateway, other=other, through=through)
-    elif not stopped:
+    elif not stopped and not _unusable(first):
         yield _nothing_answers(findings, first)
 
 
@@ -135,10 +135,14 @@ def _ipv6_only(first: GatewayFindings) -> Problem:
 
 
 def _descriptions(first: GatewayFindings) -> Iterator[Problem]:
-    bad = [device for device in first.devices if device.problem and device.claims]
-    if bad:
+    if bad := _unusable(first):
         say = remark if services(first) else problem
         yield say(Code.BAD_DESCRIPTION, device=bad[0].address, why=bad[0].problem)
+
+
+def _unusable(first: GatewayFindings) -> list[Device]:
+    """Return the devices that call themselves gateways and do not describe themselves as such."""
+    return [device for device in first.devices if device.problem and device.claims]
 
 
 def _is_connected(findings: Findings) -> bool:

@@ -60,10 +60,10 @@ class Masker:
     def redacted(self, value: Any) -> Any:
         """Return a copy of an object as JSON has it with everything masked."""
         self._models = set(_texts_at(value, _MODELS))
-        for key in _KEYS:
+        for key, kind in _KEYS.items():
             for text in _texts_at(value, {key}):
                 if self._is_own(key, text):
-                    self._learn(_KEYS[key], text)
+                    self._learn(kind, text)
         return self._masked(value)
 
     def redacted_text(self, text: str) -> str:
