@@ -9,6 +9,7 @@ from portmapper.doctor.problem import Code, Problem
 from portmapper.doctor.wording import problem, remark
 from portmapper.model import Reachability, reachability
 
+_TITLES = {"pcp": "PCP", "natpmp": "NAT-PMP", "upnp": "UPnP"}
 _ICMP = {
     (3, 0): "network unreachable",
     (3, 1): "host unreachable",
@@ -104,7 +105,8 @@ def _nothing_answers(findings: Findings, first: GatewayFindings) -> Problem:
     refused = [one.refusal for one in first.questions if one.outcome is Outcome.REFUSED and one.refusal]
     said = refusal_words(next((one for one in refused if one.errno != errno.ECONNREFUSED), Refusal(text="", errno=0)))
     place = {"gateway": first.gateway, "port": port_words(findings), "host": first.gateway.source}
-    return problem(_silence(first, refused), said=said, **place)
+    asked = ", ".join(_TITLES.get(name, name) for name in findings.backends)
+    return problem(_silence(first, refused), said=said, asked=asked, **place)
 
 
 def _silence(first: GatewayFindings, refused: list[Refusal]) -> Code:

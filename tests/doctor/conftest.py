@@ -1,5 +1,5 @@
-"""The machine that the situations need is the one that the router tests need."""
+"""The machine and the real router that some tests need are those of the router tests."""
 
-from tests.router.conftest import router_machine
+from tests.router.conftest import make_lab, router_machine
 
-__all__ = ["router_machine"]
+__all__ = ["make_lab", "router_machine"]
