@@ -102,13 +102,12 @@ class Masker:
         return self._numbers.setdefault((kind, text.lower()), f"<{kind}-{of_kind + 1}>")
 
     def _address(self, found: str) -> str:
-        text = found.rstrip(":.")
-        plain = text.replace("-", ".").replace("_", ".") if ":" not in text else text
-        try:
-            address = ip_address(plain)
-        except ValueError:
-            return found
-        return found if _is_private(address) else self._mask("address", plain) + found[len(text) :]
+        # What ends a sentence may be taken for a part of it; but :: is one.
+        for text in (found, found.rstrip("."), found[:-1], found.rstrip(":.")):
+            address = _parsed(text if ":" in text else re.sub("[_-]", ".", text))
+            if address is not None:
+                return found if _is_private(address) else self._mask("address", str(address)) + found[len(text) :]
+        return found
 
 
 def _texts_at(value: Json, keys: Set[str], key: str = "") -> Iterator[str]:

@@ -77,7 +77,7 @@ async def test_only_the_backends_that_are_named_are_asked(simulated: SimulatedGa
 class Impatient(SimulatedGateway):
     """Its user gives up as soon as it has granted something, before the answer is on its way."""
 
-    scope = anyio.CancelScope()
+    scope: anyio.CancelScope
 
     def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
         answers = super().answer_datagram(data, sender)
