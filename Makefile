@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLUGIN := backends/portmapper-miniupnpc
 
-.PHONY: help run test check conformance fuzz loss schedules soak torture bench setup router-packages clean
+.PHONY: help run test check docs conformance fuzz loss schedules soak torture bench setup router-packages clean
 
 help:
 	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
 	@echo "make test         install what the tests need and run all checks and tests"
 	@echo "make check        only the linters, type checkers and layer contracts"
+	@echo "make docs         build the documentation into build/docs"
 	@echo "make conformance  the result for each requirement and each router quirk, by the tests that pin it"
 	@echo "make fuzz         the property tests with forty times as many examples"
 	@echo "make bench        time a mapping by each protocol against a real router"
@@ -53,12 +54,16 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build --strict --site-dir build/docs
+
 conformance: $(VENV)/.installed-dev router-packages
 	$(BIN)/python -m tests.conformance
 
 setup: $(VENV)/.installed-dev
 
-# The tests against a real router need root and these packages; without them they say so and skip (never under CI).
+# The tests against a real router need root and packages, those in a real terminal tmux; without they say so and skip (never
+# under CI).
 router-packages:
 	@sh tests/router/install_packages.sh
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import click
 from anyio.abc import TaskGroup, TaskStatus
 
 from portmapper import limits, registry
+from portmapper.cli.completing import complete_backend, complete_gateway, complete_interface
 from portmapper.cli.output import Output
 from portmapper.gateway.detect import gateway_at
 from portmapper.mapper import PortMapper
@@ -27,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Settings:
     """What the shared options say."""
 
-    gateway: str | None
+    gateway: Gateway | str | None
     backends: tuple[str, ...] | None
     simulate: bool
     output: Output
@@ -38,6 +39,15 @@ class Settings:
     check: float = limits.CHECK  # 0 is never
     state: Path | None = None
     share: bool = False
+
+    @property
+    def journals(self) -> Path | None:
+        """The folder where programs of this host note what they have on this gateway; None where they do not."""
+        return None if self.simulate else self.state
+
+    def with_backends(self, names: tuple[str, ...]) -> "Settings":
+        """Return the same with other backends."""
+        return replace(self, backends=names)
 
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
@@ -87,10 +97,25 @@ def with_settings(command: F) -> F:
         click.option("--no-state", is_flag=True, help="Keep nothing for later runs, and look at nothing kept."),
         click.option("--simulate", is_flag=True, help="Use a simulated gateway on the loopback interface."),
         click.option(
-            "--backend", "backends", multiple=True, metavar="NAME", help="pcp, natpmp, upnp or a plug-in; repeatable."
+            "--backend",
+            "backends",
+            multiple=True,
+            metavar="NAME",
+            shell_complete=complete_backend,
+            help="pcp, natpmp, upnp or a plug-in; repeatable.",
         ),
-        click.option("--interface", metavar="NAME", help="Use the default route through this interface."),
-        click.option("--gateway", metavar="ADDRESS", help="The router to ask; by default that of the default route."),
+        click.option(
+            "--interface",
+            metavar="NAME",
+            shell_complete=complete_interface,
+            help="Use the default route through this interface.",
+        ),
+        click.option(
+            "--gateway",
+            metavar="ADDRESS",
+            shell_complete=complete_gateway,
+            help="The router to ask; by default that of the default route.",
+        ),
     ):
         command = option(command)
     return command
