@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLUGIN := backends/portmapper-miniupnpc
 
-.PHONY: help run test check conformance fuzz loss schedules soak torture bench screenshots setup router-packages clean
+.PHONY: help run test check docs conformance fuzz loss schedules soak torture bench screenshots setup router-packages clean
 
 help:
 	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
 	@echo "make test         install what the tests need and run all checks and tests"
 	@echo "make check        only the linters, type checkers and layer contracts"
+	@echo "make docs         build the documentation into build/docs"
 	@echo "make conformance  the result for each requirement and each router quirk, by the tests that pin it"
 	@echo "make fuzz         the property tests with forty times as many examples"
 	@echo "make bench        time a mapping by each protocol against a real router"
@@ -56,6 +57,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build --strict --site-dir build/docs
 
 conformance: $(VENV)/.installed-dev router-packages
 	$(BIN)/python -m tests.conformance

@@ -84,6 +84,11 @@ class Backend(ABC):
         Asked when the gateway announced something; a loss is told by `state_lost`, never by the answer of this.
         """
 
+    @property
+    def epoch(self) -> int | None:
+        """For how many seconds the gateway has kept its mappings, as it last told; None where the protocol does not."""
+        return None
+
     @abstractmethod
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Make the mapping, or extend `renew`, the lease this backend gave for the same request before.

@@ -52,6 +52,11 @@ class PcpBackend(Backend):
         await prober.announce(timeout=options.timeout)
         return backend
 
+    @property
+    def epoch(self) -> int | None:
+        """What the last answer said."""
+        return self._epoch.last
+
     async def check(self) -> None:
         """Ask for the epoch."""
         await self._client_with(fast_waits).announce(timeout=limits.DISCOVERY)
