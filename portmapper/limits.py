@@ -129,6 +129,21 @@ REFUSALS = 256  # remembered refusals; the oldest go first
 LAST_WORDS = 0.5  # for callbacks to be told of the end
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
+PAIR_TRIES = 8  # external ports tried for TCP and UDP together: with half of all ports taken, one in 256 cases fails
+PAIR_PORTS = (1024, 49151)  # of which those are: below are the system's, above those that a NAT hands out by itself
+
+# --- The command ------------------------------------------------------------------------------------------------------
+COMMAND_PORTS = 128  # opened by one command: RELEASES, so that all are given back at once
+HOOK = 30.0  # one run of a hook: it may talk to another host, but one that hangs must not hide all later changes
+HOOK_QUIET = 0.2  # a restart of the router is a burst of changes: what they come to is told
+HOOKS_AT_ONCE = 8  # processes; of one mapping one after the other
+HOOK_LEFT = 1.0  # for a run that is under way when the mapping is closed
+HOOK_CLOSED = 3.0  # for the last run too, counted from the same moment: so much may hooks delay the end of the command
+HOOK_KILL = 0.25  # between asking a hook to end, and ending it
+HOOK_PIPES = 0.1  # for the rest of what it said; a program that it left behind may keep the pipe open for ever
+HOOK_LINES = 100  # of its output that are passed on
+HOOK_LINE = 500  # characters
+
 # --- Watching the network ---------------------------------------------------------------------------------------------
 WATCH_TICK = 1.0  # how soon a sleep of the machine is noticed; nothing tells of it
 ASLEEP = 10.0  # a shorter pause is a busy machine

@@ -1,5 +1,6 @@
 """PortMapper: makes mappings on one gateway, keeps them and takes them back."""
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,17 +17,14 @@ from portmapper.access import Access, Means
 from portmapper.attending import Attendant
 from portmapper.backend import Backend, check_offered
 from portmapper.clearing import ClearedMapping, Swept, clear, sweep
-from portmapper.errors import (
-    InvalidRequest,
-    MapperClosed,
-    PortMapperError,
-)
+from portmapper.errors import InvalidRequest, MapperClosed, PortMapperError
 from portmapper.gateway.detect import locate
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
 from portmapper.net import clock
 from portmapper.net.tasks import end_tasks, shielded
+from portmapper.pairing import map_pair
 from portmapper.recording import Record
 from portmapper.request import check_families, check_interval, parse_host, parse_remote
 from portmapper.state.folder import default_folder
@@ -189,6 +187,39 @@ class PortMapper:
                     grant = await self._access.obtain(claimed)
                 self._keeper.wake_lost()
                 return self._keeper.adopt(claimed, grant)
+
+    async def map_both(
+        self,
+        port: int,
+        *,
+        external_port: int = 0,
+        exact: bool = False,
+        remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
+        internal_address: IPAddress | str | None = None,
+        lifetime: int | None = None,
+        description: str = "portmapper",
+        share: bool = False,
+    ) -> tuple[Mapping, Mapping]:
+        """Open TCP and UDP of `port` at one external port; return the mapping of each. The rest as for `map`.
+
+        Where the port that TCP gets is taken for UDP, others are tried. Both stay at the one they get: a half that the
+        gateway will not give that port again is lost, and tried for there. Of a call that fails nothing is left.
+        """
+        request = MappingRequest(
+            protocol=Protocol.TCP,
+            internal_port=port,
+            external_port=external_port,
+            exact=exact,
+            remote=parse_remote(remote),
+            internal_address=parse_host(internal_address) if isinstance(internal_address, str) else internal_address,
+            lifetime=self.default_lifetime if lifetime is None else lifetime,
+            description=description,
+        )
+        return await self.map_both_request(request, share=share)
+
+    async def map_both_request(self, request: MappingRequest, *, share: bool = False) -> tuple[Mapping, Mapping]:
+        """Do what `map_both` does, for a request that is made already; its protocol is not looked at."""
+        return await map_pair(partial(self.map_request, share=share), request, random.random)
 
     async def peer(
         self,

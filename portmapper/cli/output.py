@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from portmapper.clearing import ClearedMapping
 from portmapper.cli import objects, sentences, sheets, tables
@@ -40,8 +41,9 @@ def complain(text: str) -> None:
 class Output:
     """Writes sentences for people, or one JSON object a line for programs."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, to: Literal["stdout", "stderr"] = "stdout") -> None:
         self.as_json = as_json
+        self._to = to  # by name: the stream may be another one while something is drawn
 
     @property
     def draws(self) -> bool:
@@ -122,9 +124,10 @@ class Output:
             self._print(text)
 
     def _print(self, text: str) -> None:
+        stream = getattr(sys, self._to)
         try:
-            print(text, flush=True)  # noqa: T201
-        except BrokenPipeError:
-            # Nobody reads any more: leave as if told to, releasing what is open.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            signal.raise_signal(signal.SIGTERM)
+            print(text, file=stream, flush=True)
+        except OSError as error:  # nobody reads any more, or the terminal is gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if isinstance(error, BrokenPipeError) and self._to == "stdout":
+                signal.raise_signal(signal.SIGTERM)  # leave as if told to, releasing what is open

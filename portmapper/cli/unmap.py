@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from portmapper.clearing import Swept
 from portmapper.cli import objects, sentences
 from portmapper.cli.output import Output, complain
-from portmapper.cli.ports import parse_port
+from portmapper.cli.ports import parse_ports
 from portmapper.cli.progress import progress
 from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.show import known_mappings
@@ -36,6 +36,7 @@ def unmap_command(
 
     \b
     portmapper unmap 8080 5000:9000/udp   what leads to two ports of this host; 9000 is the external one
+    portmapper unmap 8000-8010 5000/both  ranges, and TCP with UDP
     portmapper unmap --stale              what programs of this host left when they died
     portmapper unmap --all-mine           all of this host: what the gateway lists, what is noted, what NAT-PMP has
 
@@ -47,7 +48,7 @@ def unmap_command(
     if all_mine:
         return _unmap_mine(settings_of(options), sure=yes)
     host = None if third_party is None else parse_host(third_party)
-    requests = [parse_port(text, internal_address=host) for text in ports]
+    requests = [one for wish in parse_ports(ports, internal_address=host) for one in wish.requests]
     return run_session(partial(_unmap, requests, settings_of(options, allow_third_party=host is not None)))
 
 

@@ -364,7 +364,3 @@ def _runs(process: Path) -> bool:
 
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
-
-
-_address, _call, _in_namespace, _inside, _link = add_address, call, in_namespace, inside, add_link  # the names before
-_CONFIG, _FIREWALL = CONFIG, FIREWALL
