@@ -12,6 +12,7 @@ from portmapper.cli.completion import completion_command
 from portmapper.cli.doctor import doctor_command
 from portmapper.cli.map import map_command
 from portmapper.cli.output import Complaints, Output, complain
+from portmapper.cli.run import run_command
 from portmapper.cli.schema import schema_command
 from portmapper.cli.show import address_command, gateway_command, list_command
 from portmapper.cli.unmap import unmap_command
@@ -29,6 +30,7 @@ Exit codes:
   5        the gateway refused
   6        another program of this host has the port (--share joins it)
   128 + n  ended by signal n, after a clean release
+`run` ends with the exit code of its command; 126 and 127 if that cannot be run or found.
 """
 
 
@@ -40,6 +42,7 @@ def app() -> None:
 
 _COMMANDS = (
     map_command,
+    run_command,
     unmap_command,
     list_command,
     address_command,
@@ -80,5 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:  # "no" to a question, or Ctrl-C at it
         sys.exit(EXIT_OTHER)
     except PortMapperError as error:
-        Output(as_json="--json" in words).error(error)
+        _output(words).error(error)
         sys.exit(exit_code(error))
+
+
+def _output(words: Sequence[str]) -> Output:
+    ours = words[: words.index("--")] if "--" in words else words
+    return Output(as_json="--json" in ours, to="stderr" if ours[:1] == ["run"] else "stdout")
