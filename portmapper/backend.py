@@ -56,6 +56,14 @@ class Backend(ABC):
     offers: ClassVar[frozenset[Feature]] = frozenset()
     """What it can do beyond a TCP or UDP port of this host; a request that needs more does not get here."""
 
+    tells_address: ClassVar[bool] = True
+    """Whether it is told the external address without changing anything on the gateway."""
+
+    @property
+    def epoch(self) -> int | None:
+        """The seconds for which the gateway says that it has had its state; None if it does not say."""
+        return None
+
     @classmethod
     @abstractmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:

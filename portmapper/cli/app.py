@@ -14,6 +14,7 @@ from portmapper.cli.output import Complaints, Output, complain
 from portmapper.cli.schema import schema_command
 from portmapper.cli.show import address_command, gateway_command, list_command
 from portmapper.cli.unmap import unmap_command
+from portmapper.cli.watch import watch_command
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
 
 EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED, EXIT_IN_USE = 1, 2, 3, 4, 5, 6
@@ -43,6 +44,7 @@ _COMMANDS = (
     list_command,
     address_command,
     gateway_command,
+    watch_command,
     backends_command,
     schema_command,
     completion_command,

@@ -55,15 +55,19 @@ class Settings:
 
         The simulated one runs in `tasks`: it has to outlive a cancellation here, to see its mappings released.
         """
+        async with self.open_gateway(tasks) as gateway, self._mapper(gateway, self.journals) as mapper:
+            yield mapper
+
+    @asynccontextmanager
+    async def open_gateway(self, tasks: TaskGroup) -> AsyncGenerator[Gateway | str | None]:
+        """Yield the gateway that was named, the simulated one, or None for that of the default route."""
         if not self.simulate:
-            async with self._mapper(self.gateway, self.state) as mapper:
-                yield mapper
+            yield self.gateway
             return
         stop = anyio.Event()
         gateway: Gateway = await tasks.start(_simulate, stop)
         try:
-            async with self._mapper(gateway, None) as mapper:
-                yield mapper
+            yield gateway
         finally:
             stop.set()
 

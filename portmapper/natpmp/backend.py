@@ -50,6 +50,11 @@ class NatPmpBackend(Backend):
         backend._learn(await prober.address(timeout=options.timeout))
         return backend
 
+    @property
+    def epoch(self) -> int | None:
+        """The Seconds Since Start of Epoch in the last answer (section 3.6)."""
+        return self._memory.epoch.last
+
     async def check(self) -> None:
         """Ask for the external address: a new one is as good as a loss, for the leases tell the old one."""
         client = self._client_with(limits.FAST_WAITS)

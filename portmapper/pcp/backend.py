@@ -36,6 +36,7 @@ class PcpBackend(Backend):
     name: ClassVar[str] = "pcp"
     title: ClassVar[str] = "PCP"
     offers: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    tells_address: ClassVar[bool] = False
 
     def __init__(self, gateway: Gateway, options: BackendOptions) -> None:
         self._gateway = gateway
@@ -51,6 +52,11 @@ class PcpBackend(Backend):
         prober = backend._client if options.patient else backend._client_with(probe_waits)
         await prober.announce(timeout=options.timeout)
         return backend
+
+    @property
+    def epoch(self) -> int | None:
+        """The Epoch Time of the last answer (section 8.5)."""
+        return self._epoch.last
 
     async def check(self) -> None:
         """Ask for the epoch."""

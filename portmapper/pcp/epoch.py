@@ -7,6 +7,11 @@ class EpochWatch:
     def __init__(self) -> None:
         self._last: tuple[int, int] | None = None
 
+    @property
+    def last(self) -> int | None:
+        """The last value, None before the first."""
+        return self._last[0] if self._last else None
+
     def observe(self, epoch: int, now: float) -> bool:
         """Take a value from any response of the server, received `now`; return whether it lost its state before."""
         last, self._last = self._last, (epoch, int(now))

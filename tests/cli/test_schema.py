@@ -122,8 +122,8 @@ def left(state: Path) -> None:
     dead.abandon()
 
 
-OTHER_KINDS = {"renewed", "restored", "changed", "lost", "closed"}
-"""Only a command that goes on for long prints these; the events of the library above are the same objects."""
+OTHER_KINDS = {"renewed", "restored", "changed", "lost", "closed", "watched"}
+"""Only a command that goes on for long prints these: see the events of the library above, and test_watch."""
 
 
 def test_everything_that_the_commands_print_is_of_the_schema_and_every_kind_is_printed(
