@@ -59,11 +59,6 @@ class Backend(ABC):
     tells_address: ClassVar[bool] = True
     """Whether it is told the external address without changing anything on the gateway."""
 
-    @property
-    def epoch(self) -> int | None:
-        """The seconds for which the gateway says that it has had its state; None if it does not say."""
-        return None
-
     @classmethod
     @abstractmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:
@@ -91,6 +86,11 @@ class Backend(ABC):
 
         Asked when the gateway announced something; a loss is told by `state_lost`, never by the answer of this.
         """
+
+    @property
+    def epoch(self) -> int | None:
+        """For how many seconds the gateway has kept its mappings, as it last told; None where the protocol does not."""
+        return None
 
     @abstractmethod
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:

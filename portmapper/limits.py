@@ -127,6 +127,10 @@ RELEASE_PAUSES = (0.0, 0.3, 0.6)
 RELEASES = 128  # mappings given back at once
 REFUSALS = 256  # remembered refusals; the oldest go first
 LAST_WORDS = 0.5  # for callbacks to be told of the end
+# A program that ends waits so long for calls that were begun with a callback: "nothing answers" is said within 3 s.
+LAST_CALLS = 3.0
+LAST_CLEANING = 4.0  # and so long for mappings to be released: 3 s of a dead router, and a second for a busy machine
+PROGRAM_LOOK = 0.25  # between two looks whether the program is over; only one that closes nothing waits for this
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
 PAIR_TRIES = 8  # external ports tried for TCP and UDP together: with half of all ports taken, one in 256 cases fails
@@ -176,3 +180,15 @@ BACKEND_NAME = 64
 DESCRIPTION_TEXT = 64  # characters of a mapping's description sent to a router
 SHORT_DESCRIPTION = 11  # the same for a device that found it too long (605 StringArgumentTooLong)
 SHOWN_TEXT = 120  # characters of router-supplied text shown to a person
+
+# --- Doctor -----------------------------------------------------------------------------------------------------------
+DOCTOR_GATEWAYS = 4  # asked side by side; hosts have one or two, and each costs a search
+DOCTOR_DEVICES = 4.0  # for all devices of a link to describe themselves: one exchange, and some quick ones
+DOCTOR_CONNECTIONS = 4  # of one device that are asked how they are
+DOCTOR_LISTING = 2.0  # the list of mappings; what a slow device has told by then is lost
+DOCTOR_TRIAL = 8.0  # one trial mapping, made and looked at; its removal has a bound of its own (RELEASE)
+DOCTOR_LOOKUP = 2.0  # to see a trial mapping in the router's list
+DOCTOR_FIREWALL = 2.0  # for nft to print its rules
+DOCTOR_RULES = 8 * 1024 * 1024  # bytes of them: address lists are long
+DOCTOR_LIFETIME = 120  # of a trial mapping: the shortest that miniupnpd grants; it is removed at once
+DOCTOR_EVIDENCE = 64  # addresses, mappings or answers that the text shows of one kind; JSON has all

@@ -258,7 +258,10 @@ class PortMapper:
         return await self.unmap_request(request)
 
     async def unmap_request(self, request: MappingRequest) -> tuple[str, ...]:
-        """Do what `unmap` does, for the request that the mapping was made with; not one towards a peer."""
+        """Do what `unmap` does, for the request that the mapping was made with; raises as `unmap`.
+
+        One towards a peer is an InvalidRequest: it ends with its lease.
+        """
         self._running()
         permitted = self._permitted(request)
         if request.peer is not None:

@@ -82,13 +82,15 @@ class Mapping:
     @property
     def external_port(self) -> int:
         """The port on the gateway; 0 while there is none."""
-        return self.external.port if self.external else 0
+        external = self.external  # once: another thread may look while it changes
+        return external.port if external else 0
 
     def external_address(self) -> IPAddress:
         """Return the gateway's external address as it was last told. Raises NoMapping while there is none."""
-        if self.external is None or self.external.address is None:
+        external = self.external
+        if external is None or external.address is None:
             raise NoMapping(f"{self._holding.request} has no external address now ({self.state})")
-        return self.external.address
+        return external.address
 
     @property
     def lease(self) -> Lease:
@@ -113,7 +115,8 @@ class Mapping:
     @property
     def reachability(self) -> Reachability:
         """What the external address says about being reached from the Internet."""
-        return reachability(self.external.address if self.external else None)
+        external = self.external
+        return reachability(external.address if external else None)
 
     async def refresh(self, *, hard: bool = False) -> None:
         """Renew now. Raises MapperClosed after the end, else the gateway's answer; a lease that is held then stands.

@@ -9,6 +9,7 @@ import click
 from portmapper import __version__
 from portmapper.cli.backends import backends_command
 from portmapper.cli.completion import completion_command
+from portmapper.cli.doctor import doctor_command
 from portmapper.cli.map import map_command
 from portmapper.cli.output import Complaints, Output, complain
 from portmapper.cli.schema import schema_command
@@ -45,6 +46,7 @@ _COMMANDS = (
     address_command,
     gateway_command,
     watch_command,
+    doctor_command,
     backends_command,
     schema_command,
     completion_command,

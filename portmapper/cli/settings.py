@@ -60,7 +60,7 @@ class Settings:
 
     @asynccontextmanager
     async def open_gateway(self, tasks: TaskGroup) -> AsyncGenerator[Gateway | str | None]:
-        """Yield the gateway that was named, the simulated one, or None for that of the default route."""
+        """Yield what names the gateway to PortMapper: what the user said, or the simulated one, run in `tasks`."""
         if not self.simulate:
             yield self.gateway
             return

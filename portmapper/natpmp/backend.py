@@ -52,7 +52,7 @@ class NatPmpBackend(Backend):
 
     @property
     def epoch(self) -> int | None:
-        """The Seconds Since Start of Epoch in the last answer (section 3.6)."""
+        """What the last answer said."""
         return self._memory.epoch.last
 
     async def check(self) -> None:

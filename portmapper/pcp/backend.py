@@ -55,7 +55,7 @@ class PcpBackend(Backend):
 
     @property
     def epoch(self) -> int | None:
-        """The Epoch Time of the last answer (section 8.5)."""
+        """What the last answer said."""
         return self._epoch.last
 
     async def check(self) -> None:

@@ -9,7 +9,7 @@ class EpochWatch:
 
     @property
     def last(self) -> int | None:
-        """The last value, None before the first."""
+        """The last value, in seconds; None before the first."""
         return self._last[0] if self._last else None
 
     def observe(self, epoch: int, now: float) -> bool:

@@ -1,11 +1,8 @@
-"""Each example does what it says."""
+"""The examples that are programs of one file do what they say."""
 
-import importlib.util
 import subprocess
 import sys
 from ipaddress import ip_address
-from pathlib import Path
-from types import ModuleType
 
 import anyio
 import pytest
@@ -13,23 +10,7 @@ import pytest
 import portmapper
 from portmapper.registry import Candidate
 from portmapper.testing import SimulatedGateway
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-def load(name: str) -> ModuleType:
-    """Import an example from its file."""
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_there_is_a_test_for_each() -> None:
-    text = Path(__file__).read_text()
-    assert [path.stem for path in EXAMPLES.glob("*.py") if f'"{path.stem}"' not in text and path.name not in text] == []
+from tests.examples.loading import EXAMPLES, load
 
 
 def test_the_main_job_of_make_run() -> None:
@@ -37,20 +18,6 @@ def test_the_main_job_of_make_run() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Hello from behind the router" in done.stdout
     assert done.stdout.splitlines()[-1] == "6. The external port is closed again."
-
-
-@pytest.mark.anyio
-async def test_async_server(capsys: pytest.CaptureFixture[str]) -> None:
-    async with SimulatedGateway() as simulated:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(load("async_server").serve, simulated.gateway)
-            while not list(simulated.table):
-                await anyio.sleep(0.01)
-            (entry,) = simulated.table
-            async with await anyio.connect_tcp("127.0.0.1", entry.external_port) as stream:
-                assert await stream.receive() == b"Hello from behind the router.\n"
-        assert list(simulated.table) == []
-    assert f"visit 127.0.0.1:{entry.external_port} (by PCP" in capsys.readouterr().out
 
 
 @pytest.mark.anyio
