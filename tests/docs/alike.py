@@ -11,7 +11,7 @@ _VARYING = (
     (re.compile(r"\bport \d+ \((refused|taken)\)"), r"port <number> (\1)"),
     (re.compile(r"\bexternal port \d+"), "external port <number>"),
     (re.compile(r'"port": \d+'), '"port": <number>'),
-    (re.compile(r"\(process \d+\)|\"pid\": \d+"), "<process>"),
+    (re.compile(r"\bprocess \d+|\"pid\": \d+"), "<process>"),
     (re.compile(r"\b\d+ s (left|from now)"), r"<seconds> s \1"),
     (re.compile(r'"remaining": \d+'), '"remaining": <seconds>'),
     (re.compile(r"\b\d+(\.\d+)? ms\b"), "<time> ms"),

@@ -6,17 +6,20 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from portmapper import limits
 from tests.docs.alike import alike, plain
 from tests.docs.blocks import ROOT, Block
 from tests.docs.home import Home
 
 _INTERRUPT = "^C"
 _PATIENCE = 20.0
+_HOOKS = limits.HOOK_QUIET + 0.4  # for what --exec runs to be done before the interruption
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Console:
                         if not line:
                             break
                         printed += line
+                    time.sleep(_HOOKS if "--exec" in step.command else 0)
                     process.send_signal(signal.SIGINT)
                 rest, _ = process.communicate(timeout=_PATIENCE)
             finally:
