@@ -16,7 +16,7 @@ from portmapper import home, limits, registry
 from portmapper.access import Access, Means
 from portmapper.attending import Attendant
 from portmapper.backend import Backend, check_offered
-from portmapper.clearing import ClearedMapping, clear
+from portmapper.clearing import ClearedMapping, Swept, clear, sweep
 from portmapper.errors import InvalidRequest, MapperClosed, PortMapperError
 from portmapper.gateway.detect import locate
 from portmapper.keeper import Keeper
@@ -259,7 +259,10 @@ class PortMapper:
         return await self.unmap_request(request)
 
     async def unmap_request(self, request: MappingRequest) -> tuple[str, ...]:
-        """Do what `unmap` does, for the request that the mapping was made with; not one towards a peer."""
+        """Do what `unmap` does, for the request that the mapping was made with; raises as `unmap`.
+
+        One towards a peer is an InvalidRequest: it ends with its lease.
+        """
         self._running()
         permitted = self._permitted(request)
         if request.peer is not None:
@@ -285,6 +288,19 @@ class PortMapper:
         cleared = await clear(self._access, inherited.mine) if inherited.mine else []
         await self._record.forget(one.note for one in cleared if one.error is None)
         return (*cleared, *(ClearedMapping(note, reason) for note, reason in inherited.others))
+
+    async def unmap_mine(self) -> Swept:
+        """Remove every mapping of this host from this gateway, whichever program made it; other hosts' ones stay.
+
+        These are what the gateway lists for this host, what is noted in `state`, and by NAT-PMP whatever there is.
+        Mappings of this mapper are closed; other programs that run will open theirs again. Raises NoService.
+        """
+        self._running()
+        for mapping in self.mappings:
+            await mapping.close()
+        swept = await sweep(self._access, await self._record.noted())
+        await self._record.forget_removed(one.note for one in swept.cleared if one.error is None)
+        return swept
 
     async def unmap_all(self, protocol: str) -> tuple[str, ...]:
         """Remove every mapping of this host by `protocol`, whichever program made it. Only NAT-PMP has that.

@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         complain(error.format_message())
         sys.exit(EXIT_USAGE)
+    except click.Abort:  # "no" to a question, or Ctrl-C at it
+        sys.exit(EXIT_OTHER)
     except PortMapperError as error:
         Output(as_json="--json" in words).error(error)
         sys.exit(exit_code(error))

@@ -82,9 +82,9 @@ def _interface(one: Interface) -> str:
 
 
 def _gateway(one: GatewayFindings) -> Iterator[tuple[str, str]]:
-    alive = {True: "there", False: "not there", None: "not known"}[one.neighbour.alive]
+    alive = {True: "; it is there on the link", False: "; it is not there on the link", None: ""}[one.neighbour.alive]
     hardware = f" ({one.neighbour.hardware})" if one.neighbour.hardware else ""
-    yield "router", f"{one.gateway}{hardware}, asked from {one.gateway.source}; on the link it is {alive}"
+    yield "router", f"{one.gateway}{hardware}, asked from {one.gateway.source}{alive}"
     for question in one.questions:
         yield question.backend, f"{one.gateway}: {_question(question)}"
     if one.search is not None:
@@ -159,7 +159,8 @@ def _port(findings: Findings, port: PortFindings) -> Iterator[tuple[str, str]]:
 
 def _listed(one: ListedMapping) -> str:
     whose = "this host" if one.own else one.internal_client
-    return f"{one.external_port}/{one.protocol} leads to {whose} port {one.internal_port} ({one.description})"
+    named = f" ({one.description})" if one.description else ""
+    return f"{one.external_port}/{one.protocol} leads to {whose} port {one.internal_port}{named}"
 
 
 def _trial(one: Trial) -> str:
