@@ -3,6 +3,7 @@
 import re
 
 _VARYING = (
+    (re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE), ""),
     # First: a time is no address.
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\+00:00)?)?"), "<time>"),
     (re.compile(r"\[[0-9a-f:]*::?[0-9a-f:]*\](:\d+)?"), "<endpoint>"),
