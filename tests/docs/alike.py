@@ -16,6 +16,7 @@ _VARYING = (
     (re.compile(r"\b\d+ s (left|from now)"), r"<seconds> s \1"),
     (re.compile(r'"remaining": \d+'), '"remaining": <seconds>'),
     (re.compile(r"\b\d+(\.\d+)? ms\b"), "<time> ms"),
+    (re.compile(r"\b(within|state for) \d+(\.\d+)? s\b"), r"\1 <seconds> s"),
     (re.compile(r"\s+"), " "),  # long lines are broken for the page
 )
 _GAP = "..."

@@ -77,7 +77,9 @@ class Console:
         printed = self._printed(step, home)
         shown = step.before + (step.after or "")
         if not alike(shown, printed):
-            raise AssertionError(f"{block}: {step.command} prints\n{plain(printed)}\nand the page shows\n{plain(shown)}")
+            raise AssertionError(
+                f"{block}: {step.command} prints\n{plain(printed)}\nand the page shows\n{plain(shown)}"
+            )
 
     def _printed(self, step: Step, home: Home) -> str:
         with self._started(step, home) as process, _bounded(process):

@@ -3,7 +3,7 @@
 import configparser
 import json
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from ipaddress import IPv4Address
@@ -19,7 +19,6 @@ from tests.docs.home import Home, nobody_works
 from tests.docs.python import Program
 
 WITH_CODE = [path for path in pages() if blocks(path)]
-_NONE = "none"
 _GATEWAYS = {
     "SimulatedGateway": SimulatedGateway,
     "IgdSwitches": IgdSwitches,
@@ -59,9 +58,7 @@ async def test_the_code_of(
 async def _home_of(block: Block, simulated: SimulatedGateway) -> AsyncIterator[Home]:
     async with AsyncExitStack() as stack:
         gateways = [simulated.gateway]
-        if block.gateway == _NONE:
-            gateways = []
-        elif block.gateway:
+        if block.gateway:
             several = [eval(f"SimulatedGateway({arguments})", _GATEWAYS) for arguments in block.gateway.split(" | ")]
             gateways = [(await stack.enter_async_context(one)).gateway for one in several]
         home = Home(tuple(gateways))
@@ -89,7 +86,7 @@ def _read_ini(text: str) -> None:
     parser.read_string(text)
 
 
-_READ = {"json": json.loads, "toml": tomllib.loads, "ini": _read_ini}
+_READ: dict[str, Callable[[str], object]] = {"json": json.loads, "toml": tomllib.loads, "ini": _read_ini}
 
 
 @pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: str(path.relative_to(ROOT)))
