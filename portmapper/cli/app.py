@@ -23,11 +23,13 @@ Exit codes:
   5        the gateway refused
   6        another program of this host has the port (--share joins it)
   128 + n  ended by signal n, after a clean release
+`run` ends with the exit code of its command; 126 and 127 if that cannot be run or found.
 """
 
 
 _PLACES = {
     "map": "map",
+    "run": "run",
     "unmap": "unmap",
     "list": "show",
     "address": "show",
@@ -74,5 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:  # "no" to a question, or Ctrl-C at it
         sys.exit(EXIT_OTHER)
     except PortMapperError as error:
-        Output(as_json="--json" in words).error(error)
+        _output(words).error(error)
         sys.exit(exit_code(error))
+
+
+def _output(words: Sequence[str]) -> Output:
+    ours = words[: words.index("--")] if "--" in words else words
+    return Output(as_json="--json" in ours, to="stderr" if ours[:1] == ["run"] else "stdout")
