@@ -52,7 +52,13 @@ class Events(Iterator[Event]):
             return self._residence.call(self._read, timeout)
         except MapperClosed:
             wait([self._residence.left], timeout)
-            return run(self._read, timeout)  # what came until then, Closed last
+            return self._read_the_rest(timeout)
+
+    def _read_the_rest(self, timeout: float | None) -> Event | None:
+        try:
+            return run(self._read, timeout)  # Closed comes last, so this does not wait
+        except MapperClosed:
+            return None  # the program ends
 
     async def _read(self) -> Event | None:
         return await anext(self._stream, None)
