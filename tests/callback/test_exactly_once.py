@@ -239,7 +239,9 @@ def test_a_program_that_ends_during_a_call_of_which_nothing_comes_is_told() -> N
 
 
 def test_a_child_is_told_nothing_of_the_calls_of_its_parent(simulated: Besides) -> None:
-    source = NOTE + """
+    source = (
+        NOTE
+        + """
 callback.get_external_address(gateway, note)
 child = os.fork()
 if child == 0:
@@ -248,6 +250,7 @@ if child == 0:
     os._exit(0)
 os.waitpid(child, 0)
 """
+    )
     lines, errors, code = finished(source, simulated.gateway)
     assert (sorted(lines), code) == (["NoneType 127.0.0.1", "child 127.0.0.1"], 0), errors
 
@@ -255,10 +258,13 @@ os.waitpid(child, 0)
 def test_ctrl_c_ends_a_program_that_keeps_a_port_open_and_closes_it(simulated: Besides) -> None:
     import signal
 
-    source = NOTE + """
+    source = (
+        NOTE
+        + """
 callback.persistent(gateway, 3000, 0, 600, note, on_mapping=lambda result: say("at", result and result.public_port))
 time.sleep(30)
 """
+    )
     with program(source, simulated.gateway) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "NoneType 127.0.0.1\n"

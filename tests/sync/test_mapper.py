@@ -154,7 +154,10 @@ def test_several_threads_have_mappers_of_their_own(simulated: Besides) -> None:
 
 def test_every_gateway_at_once(simulated: Besides) -> None:
     with aside(SimulatedGateway(pcp=False, natpmp=False, upnp=False)) as mute:
-        with sync.EveryGateway([simulated.gateway]) as every, sync.EveryGateway([mute.gateway], backends=["pcp"]) as none:
+        with (
+            sync.EveryGateway([simulated.gateway]) as every,
+            sync.EveryGateway([mute.gateway], backends=["pcp"]) as none,
+        ):
             results = every.map(8080)
             (mapping,) = results.values()
             assert isinstance(mapping, sync.Mapping)

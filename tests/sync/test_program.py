@@ -74,13 +74,16 @@ def interrupted(call):
 )
 def test_ctrl_c_comes_through_at_once_and_the_call_is_undone(call: str) -> None:
     """The gateway swallows requests for mappings of port 8080: without Ctrl-C each call takes 8 s."""
-    source = INTERRUPTED + f"""
+    source = (
+        INTERRUPTED
+        + f"""
 with sync.PortMapper(gateway=gateway, backends=["pcp"]) as mapper:
     mapping = mapper.peer(40000, '127.0.0.1', 443)
     interrupted({call})
     left = time.monotonic()
 say(json.dumps(round(time.monotonic() - left, 2)))
 """
+    )
     with aside(Swallowing()) as swallowing:
         lines, errors, code = finished(source, swallowing.gateway)
         assert code == 0, errors

@@ -27,7 +27,9 @@ def public(cls: type) -> dict[str, Any]:
 def written(annotation: object) -> str:
     """Return an annotation as text, the same for the class with await and its twin without."""
     text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    return text.replace("portmapper.sync.mapping.", "portmapper.mapping.").replace("portmapper.sync.mapper.", "portmapper.mapper.")
+    return text.replace("portmapper.sync.mapping.", "portmapper.mapping.").replace(
+        "portmapper.sync.mapper.", "portmapper.mapper."
+    )
 
 
 def parameters(function: Callable[..., Any]) -> list[tuple[str, object, object, str]]:
