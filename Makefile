@@ -4,15 +4,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLUGIN := backends/portmapper-miniupnpc
 
-.PHONY: help run test check conformance fuzz loss schedules soak torture bench setup router-packages clean
+.PHONY: help run test check docs conformance fuzz loss schedules soak torture bench screenshots setup router-packages clean
 
 help:
 	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
 	@echo "make test         install what the tests need and run all checks and tests"
 	@echo "make check        only the linters, type checkers and layer contracts"
+	@echo "make docs         build the documentation into build/docs"
 	@echo "make conformance  the result for each requirement and each router quirk, by the tests that pin it"
 	@echo "make fuzz         the property tests with forty times as many examples"
 	@echo "make bench        time a mapping by each protocol against a real router"
+	@echo "make screenshots  take the pictures in docs/assets from the real command (needs tmux)"
 	@echo "make torture      cancel every call at every moment, fail every socket call, compare the loops; about an hour"
 	@echo "make schedules    100,000 random schedules of faults in virtual time, and 10,000 mappings for 100 hours; about an hour"
 	@echo "make loss         how often and how fast a port is mapped when up to half of all packets are lost each way"
@@ -46,6 +48,9 @@ loss: $(VENV)/.installed-dev router-packages
 bench: $(VENV)/.installed-dev router-packages
 	$(BIN)/python -m tests.router.bench
 
+screenshots: $(VENV)/.installed-dev router-packages
+	$(BIN)/python -m tests.terminal.screenshots
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,12 +58,16 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: $(VENV)/.installed-dev
+	$(BIN)/mkdocs build --strict --site-dir build/docs
+
 conformance: $(VENV)/.installed-dev router-packages
 	$(BIN)/python -m tests.conformance
 
 setup: $(VENV)/.installed-dev
 
-# The tests against a real router need root and these packages; without them they say so and skip (never under CI).
+# The tests against a real router need root and packages, those in a real terminal tmux; without they say so and skip (never
+# under CI).
 router-packages:
 	@sh tests/router/install_packages.sh
 

@@ -28,9 +28,12 @@ def main(seconds: float, gateway: portmapper.Gateway | None = None) -> None:
     def reached(result: Result | None) -> None:
         print(f"reached at {result.external_ip}:{result.public_port}" if result else "not to be reached any more")
 
+    def stopped(error: Exception | None, _: Result) -> None:
+        print(f"stopped, but {error}" if error else "stopped")
+
     kept = callback.persistent(gateway, PORT, 0, 7200, told, on_mapping=reached, dispatch=todo.put)
     run_for(seconds, todo)
-    kept.stop(lambda error, result: print("stopped"))
+    kept.stop(stopped)
     run_for(seconds, todo)
 
 

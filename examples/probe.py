@@ -1,6 +1,8 @@
 """Probe a gateway for NAT-PMP and PCP in one go: one socket, two questions, answers as they come.
 
-python examples/probe.py [GATEWAY]
+    python examples/probe.py [GATEWAY]
+
+Nothing is opened, and a question that is lost is not asked again.
 """
 
 import sys
@@ -28,14 +30,21 @@ async def probe(gateway: portmapper.Gateway) -> dict[str, str]:
                         found["NAT-PMP"] = f"external address {address}"
                     case pcp.AnnounceResponse(epoch=epoch):
                         found["PCP"] = f"up for {epoch} s"
-                    case natpmp.UnsupportedVersionResponse(version=version):
+                    case natpmp.UnsupportedVersionResponse(version=version):  # a router of one refuses the other
                         found["PCP" if version == 0 else "NAT-PMP"] = "not spoken"
                     case other:
                         print(f"and also {other}")
     return found
 
 
+def main() -> None:
+    gateway = portmapper.gateway_at(sys.argv[1]) if len(sys.argv) > 1 else portmapper.gateways()[0]
+    for protocol, answer in anyio.run(probe, gateway).items():
+        print(f"{protocol} on {gateway}: {answer}")
+
+
 if __name__ == "__main__":
-    chosen = portmapper.gateway_at(sys.argv[1]) if len(sys.argv) > 1 else portmapper.gateways()[0]
-    for protocol, answer in anyio.run(probe, chosen).items():
-        print(f"{protocol} on {chosen}: {answer}")
+    try:
+        main()
+    except portmapper.PortMapperError as error:  # no default route, or no such address
+        sys.exit(str(error))

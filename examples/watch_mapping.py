@@ -1,4 +1,7 @@
-"""Follow what happens to a mapping: renewals, a new external address, a reboot of the router, the end."""
+"""Follow what happens to a mapping: renewals, a new external address, a reboot of the router, the end.
+
+python examples/watch_mapping.py [PORT]
+"""
 
 import sys
 
@@ -27,4 +30,9 @@ async def watch(port: int, gateway: portmapper.Gateway | None = None) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(watch, int(sys.argv[1]) if len(sys.argv) > 1 else 5000)
+    try:
+        anyio.run(watch, int(sys.argv[1]) if len(sys.argv) > 1 else 5000)
+    except portmapper.PortMapperError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:  # the block was left by it, and the port is closed
+        sys.exit(130)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
@@ -19,9 +19,12 @@ from portmapper.errors import (
 from portmapper.holding import Grant
 from portmapper.model import Gateway, MappingRequest
 from portmapper.net import clock
+from portmapper.net.tasks import shielded
 from portmapper.refusals import Refusals
 from portmapper.registry import Candidate
 from portmapper.selection import Selection
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,9 +142,38 @@ class Access:
                 raise selection.failure()
         return tuple(done)
 
+    async def by_first(self, work: Callable[[Backend], Awaitable[T]]) -> T:
+        """Do `work` with the best backend that answers and can do it. Raises NoService."""
+        async with self.select() as selection:
+            while (backend := await selection.next()) is not None:
+                try:
+                    return await work(backend)
+                except PortMapperError as reason:
+                    selection.reject(backend, reason)
+            raise selection.failure()
+
+    async def ask_every(self, work: Callable[[Backend], Awaitable[T]]) -> dict[str, T | PortMapperError]:
+        """Do `work` with every backend, all at once; return by name what came of it, or why nothing did."""
+        outcomes: dict[str, T | PortMapperError] = {}
+        options = self._options(patient=False)
+
+        async def ask_one(candidate: Candidate) -> None:
+            try:
+                outcomes[candidate.name] = await _ask_opened(await candidate.load().open(self.gateway, options), work)
+            except PortMapperError as reason:
+                outcomes[candidate.name] = reason
+
+        async with anyio.create_task_group() as tasks:
+            for candidate in self._means.candidates:
+                tasks.start_soon(ask_one, candidate)
+        return {candidate.name: outcomes[candidate.name] for candidate in self._means.candidates}
+
     def select(self, *, patient: bool = False) -> Selection:
         """Return the backends that answer, to be entered."""
-        options = BackendOptions(
+        return Selection(self._means.candidates, self.gateway, self._options(patient=patient))
+
+    def _options(self, *, patient: bool) -> BackendOptions:
+        return BackendOptions(
             timeout=limits.PATIENT_DISCOVERY if patient else limits.DISCOVERY,
             key=self._means.key,
             state_lost=self._state_lost,
@@ -150,7 +182,6 @@ class Access:
             permanent=self._means.permanent,
             left_ports=self._means.left_ports,
         )
-        return Selection(self._means.candidates, self.gateway, options)
 
     async def close_unused(self, is_used: Callable[[Backend], bool]) -> None:
         """Close the backends that nothing was granted by and that will not be asked first."""
@@ -195,3 +226,11 @@ class Access:
         if self._trusted is None or self._trusted[1] < clock.now():
             return None
         return self._trusted[0]
+
+
+async def _ask_opened(backend: Backend, work: Callable[[Backend], Awaitable[T]]) -> T:
+    try:
+        return await work(backend)
+    finally:
+        with shielded(limits.GRACE):
+            await backend.close()

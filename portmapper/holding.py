@@ -109,6 +109,10 @@ class Holding:
             return request
         return replace(request, external_port=port)
 
+    def pin(self) -> None:
+        """Let no other external port do than the one that was granted."""
+        self.request = replace(self.request, external_port=self.lease.external.port, exact=True)
+
     def events(self) -> EventStream:
         """Return a new stream that begins with the present state."""
         stream = EventStream()

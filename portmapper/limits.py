@@ -133,6 +133,21 @@ LAST_CLEANING = 4.0  # and so long for mappings to be released: 3 s of a dead ro
 PROGRAM_LOOK = 0.25  # between two looks whether the program is over; only one that closes nothing waits for this
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
+PAIR_TRIES = 8  # external ports tried for TCP and UDP together: with half of all ports taken, one in 256 cases fails
+PAIR_PORTS = (1024, 49151)  # of which those are: below are the system's, above those that a NAT hands out by itself
+
+# --- The command ------------------------------------------------------------------------------------------------------
+COMMAND_PORTS = 128  # opened by one command: RELEASES, so that all are given back at once
+HOOK = 30.0  # one run of a hook: it may talk to another host, but one that hangs must not hide all later changes
+HOOK_QUIET = 0.2  # a restart of the router is a burst of changes: what they come to is told
+HOOKS_AT_ONCE = 8  # processes; of one mapping one after the other
+HOOK_LEFT = 1.0  # for a run that is under way when the mapping is closed
+HOOK_CLOSED = 3.0  # for the last run too, counted from the same moment: so much may hooks delay the end of the command
+HOOK_KILL = 0.25  # between asking a hook to end, and ending it
+HOOK_PIPES = 0.1  # for the rest of what it said; a program that it left behind may keep the pipe open for ever
+HOOK_LINES = 100  # of its output that are passed on
+HOOK_LINE = 500  # characters
+
 # --- Watching the network ---------------------------------------------------------------------------------------------
 WATCH_TICK = 1.0  # how soon a sleep of the machine is noticed; nothing tells of it
 ASLEEP = 10.0  # a shorter pause is a busy machine
@@ -160,3 +175,15 @@ BACKEND_NAME = 64
 DESCRIPTION_TEXT = 64  # characters of a mapping's description sent to a router
 SHORT_DESCRIPTION = 11  # the same for a device that found it too long (605 StringArgumentTooLong)
 SHOWN_TEXT = 120  # characters of router-supplied text shown to a person
+
+# --- Doctor -----------------------------------------------------------------------------------------------------------
+DOCTOR_GATEWAYS = 4  # asked side by side; hosts have one or two, and each costs a search
+DOCTOR_DEVICES = 4.0  # for all devices of a link to describe themselves: one exchange, and some quick ones
+DOCTOR_CONNECTIONS = 4  # of one device that are asked how they are
+DOCTOR_LISTING = 2.0  # the list of mappings; what a slow device has told by then is lost
+DOCTOR_TRIAL = 8.0  # one trial mapping, made and looked at; its removal has a bound of its own (RELEASE)
+DOCTOR_LOOKUP = 2.0  # to see a trial mapping in the router's list
+DOCTOR_FIREWALL = 2.0  # for nft to print its rules
+DOCTOR_RULES = 8 * 1024 * 1024  # bytes of them: address lists are long
+DOCTOR_LIFETIME = 120  # of a trial mapping: the shortest that miniupnpd grants; it is removed at once
+DOCTOR_EVIDENCE = 64  # addresses, mappings or answers that the text shows of one kind; JSON has all

@@ -1,5 +1,6 @@
 """PortMapper: makes mappings on one gateway, keeps them and takes them back."""
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,17 +16,15 @@ from portmapper import home, limits, registry
 from portmapper.access import Access, Means
 from portmapper.attending import Attendant
 from portmapper.backend import Backend, check_offered
-from portmapper.clearing import ClearedMapping, clear
-from portmapper.errors import (
-    InvalidRequest,
-    MapperClosed,
-    PortMapperError,
-)
+from portmapper.clearing import ClearedMapping, Swept, clear, sweep
+from portmapper.errors import InvalidRequest, MapperClosed, PortMapperError
 from portmapper.gateway.detect import locate
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
+from portmapper.net import clock
 from portmapper.net.tasks import end_tasks, shielded
+from portmapper.pairing import map_pair
 from portmapper.recording import Record
 from portmapper.request import check_families, check_interval, parse_host, parse_remote
 from portmapper.state.folder import default_folder
@@ -189,6 +188,39 @@ class PortMapper:
                 self._keeper.wake_lost()
                 return self._keeper.adopt(claimed, grant)
 
+    async def map_both(
+        self,
+        port: int,
+        *,
+        external_port: int = 0,
+        exact: bool = False,
+        remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
+        internal_address: IPAddress | str | None = None,
+        lifetime: int | None = None,
+        description: str = "portmapper",
+        share: bool = False,
+    ) -> tuple[Mapping, Mapping]:
+        """Open TCP and UDP of `port` at one external port; return the mapping of each. The rest as for `map`.
+
+        Where the port that TCP gets is taken for UDP, others are tried. Both stay at the one they get: a half that the
+        gateway will not give that port again is lost, and tried for there. Of a call that fails nothing is left.
+        """
+        request = MappingRequest(
+            protocol=Protocol.TCP,
+            internal_port=port,
+            external_port=external_port,
+            exact=exact,
+            remote=parse_remote(remote),
+            internal_address=parse_host(internal_address) if isinstance(internal_address, str) else internal_address,
+            lifetime=self.default_lifetime if lifetime is None else lifetime,
+            description=description,
+        )
+        return await self.map_both_request(request, share=share)
+
+    async def map_both_request(self, request: MappingRequest, *, share: bool = False) -> tuple[Mapping, Mapping]:
+        """Do what `map_both` does, for a request that is made already; its protocol is not looked at."""
+        return await map_pair(partial(self.map_request, share=share), request, random.random)
+
     async def peer(
         self,
         port: int,
@@ -227,7 +259,10 @@ class PortMapper:
         return await self.unmap_request(request)
 
     async def unmap_request(self, request: MappingRequest) -> tuple[str, ...]:
-        """Do what `unmap` does, for the request that the mapping was made with; not one towards a peer."""
+        """Do what `unmap` does, for the request that the mapping was made with; raises as `unmap`.
+
+        One towards a peer is an InvalidRequest: it ends with its lease.
+        """
         self._running()
         permitted = self._permitted(request)
         if request.peer is not None:
@@ -254,6 +289,19 @@ class PortMapper:
         await self._record.forget(one.note for one in cleared if one.error is None)
         return (*cleared, *(ClearedMapping(note, reason) for note, reason in inherited.others))
 
+    async def unmap_mine(self) -> Swept:
+        """Remove every mapping of this host from this gateway, whichever program made it; other hosts' ones stay.
+
+        These are what the gateway lists for this host, what is noted in `state`, and by NAT-PMP whatever there is.
+        Mappings of this mapper are closed; other programs that run will open theirs again. Raises NoService.
+        """
+        self._running()
+        for mapping in self.mappings:
+            await mapping.close()
+        swept = await sweep(self._access, await self._record.noted())
+        await self._record.forget_removed(one.note for one in swept.cleared if one.error is None)
+        return swept
+
     async def unmap_all(self, protocol: str) -> tuple[str, ...]:
         """Remove every mapping of this host by `protocol`, whichever program made it. Only NAT-PMP has that.
 
@@ -272,13 +320,25 @@ class PortMapper:
     async def external_address(self) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now. Raises NoService."""
         self._running()
-        async with self._access.select() as selection:
-            while (backend := await selection.next()) is not None:
-                try:
-                    return await backend.external_address()
-                except PortMapperError as reason:
-                    selection.reject(backend, reason)
-            raise selection.failure()
+        return await self._access.by_first(lambda backend: backend.external_address())
+
+    async def external_addresses(self) -> dict[str, IPAddress | PortMapperError | None]:
+        """Ask for the external address by every backend at once; return by name what each was told, or why nothing.
+
+        It takes as long as the slowest: 2.2 s where a protocol gets no answer.
+        """
+        self._running()
+        return await self._access.ask_every(lambda backend: backend.external_address())
+
+    async def probe(self) -> dict[str, float | PortMapperError]:
+        """Find out which backends the gateway answers to, changing nothing: by name the seconds, or why not."""
+        self._running()
+        begin = clock.now()
+
+        async def answered(_: Backend) -> float:
+            return clock.now() - begin
+
+        return await self._access.ask_every(answered)
 
     async def list_mappings(self) -> tuple[ListedMapping, ...]:
         """Return every mapping on the gateway, whoever made it; `own` marks those of this host. Only UPnP has that.
@@ -286,16 +346,9 @@ class PortMapper:
         Raises NoService with each backend's reason.
         """
         self._running()
-        async with self._access.select() as selection:
-            while (backend := await selection.next()) is not None:
-                try:
-                    found = await backend.list_mappings()
-                except PortMapperError as reason:
-                    selection.reject(backend, reason)
-                else:
-                    own = str(self.gateway.source)
-                    return tuple(replace(one, own=one.internal_client == own) for one in found)
-            raise selection.failure()
+        found = await self._access.by_first(lambda backend: backend.list_mappings())
+        own = str(self.gateway.source)
+        return tuple(replace(one, own=one.internal_client == own) for one in found)
 
     def _permitted(self, request: MappingRequest) -> MappingRequest:
         if request.internal_address is None:

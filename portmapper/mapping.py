@@ -133,6 +133,10 @@ class Mapping:
         """
         await self._owner.restrict(self._holding, parse_remote(remote))
 
+    def pin(self) -> None:
+        """Have it at this external port or not at all from now on: where that is not to be had any more, it is lost."""
+        self._holding.pin()
+
     async def close(self) -> None:
         """Release the lease, within 2 s. Never raises for what a gateway does: the Closed event tells."""
         if self.state is not MappingState.CLOSED:

@@ -4,10 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from portmapper.backend import Backend
 from portmapper.errors import UnknownBackend
 from portmapper.text import safe_text
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "portmapper.backends"
 """The entry-point group of plug-ins."""
@@ -22,10 +26,15 @@ _BUILT_IN = {
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A backend that is not imported yet: a gateway that speaks PCP costs no HTTP client."""
+    """A backend that is not imported yet: a gateway that speaks PCP costs no HTTP client.
+
+    `distribution` and its `version` are where a plug-in comes from, empty for a built-in one.
+    """
 
     name: str
     import_it: Callable[[], object]
+    distribution: str = ""
+    version: str = ""
 
     def load(self) -> type[Backend]:
         """Return the class. Raises UnknownBackend when it cannot be imported or is no backend."""
@@ -70,7 +79,12 @@ def _plugins() -> tuple[Candidate, ...]:
     from importlib.metadata import entry_points  # noqa: PLC0415 - 40 ms that naming a backend need not spend
 
     found = {entry.name: entry for entry in entry_points(group=GROUP) if entry.name not in _BUILT_IN}
-    return tuple(Candidate(name, found[name].load) for name in sorted(found))
+    return tuple(_plugin(found[name]) for name in sorted(found))
+
+
+def _plugin(entry: "EntryPoint") -> Candidate:
+    origin = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "")
+    return Candidate(entry.name, entry.load, *origin)
 
 
 def _import(module: str, attribute: str) -> object:

@@ -4,6 +4,7 @@ The first step of every backend changes nothing on the gateway. So the steps run
 head start, and only a backend that answered is asked for a mapping: nothing can be left behind by a loser.
 """
 
+from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -75,13 +76,7 @@ class Selection:
     def failure(self) -> NoService:
         """Return the error that names each backend's own reason."""
         tried = {one.name: self.reasons[one.name] for one in self._candidates if one.name in self.reasons}
-        if any(isinstance(reason, RequestRefused) for reason in tried.values()):
-            return NoService(f"the gateway {self._gateway} refused", reasons=tried)
-        if any(isinstance(reason, UnsupportedRequest) for reason in tried.values()):
-            text = f"no port mapping service at the gateway {self._gateway} that answered has this kind of mapping"
-            return NoService(text, reasons=tried)
-        hint = "is UPnP or NAT-PMP switched on there?"
-        return NoService(f"no port mapping service answered at the gateway {self._gateway}; {hint}", reasons=tried)
+        return failure(self._gateway, tried)
 
     async def _probe(self, rank: int, candidate: Candidate) -> None:
         await self._wait_for_turn(rank)
@@ -109,3 +104,14 @@ class Selection:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def failure(gateway: Gateway, reasons: Dict[str, PortMapperError]) -> NoService:
+    """Return the error for a question that no backend answered, from each one's own reason."""
+    if any(isinstance(reason, RequestRefused) for reason in reasons.values()):
+        return NoService(f"the gateway {gateway} refused", reasons=reasons)
+    if any(isinstance(reason, UnsupportedRequest) for reason in reasons.values()):
+        text = f"no port mapping service at the gateway {gateway} that answered has this kind of mapping"
+        return NoService(text, reasons=reasons)
+    hint = "is UPnP or NAT-PMP switched on there?"
+    return NoService(f"no port mapping service answered at the gateway {gateway}; {hint}", reasons=reasons)

@@ -204,7 +204,8 @@ def spawn(work: Work, give_up: Callable[[], None]) -> "tuple[Background, Future[
     """Do `work` in the background; return that, and what is there when the work has ended.
 
     `give_up` is called in the loop at the end of the program, for the work to clean up and end; work that does not is
-    cancelled after LAST_CLEANING. Raises MapperClosed when the program has ended. What `work` raises ends all other work: it should raise nothing.
+    cancelled after LAST_CLEANING. Raises MapperClosed when the program has ended. What `work` raises ends all other
+    work: it should raise nothing.
     """
     global _current  # noqa: PLW0603
     with _lock:

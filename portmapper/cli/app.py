@@ -7,8 +7,12 @@ from collections.abc import Sequence
 import click
 
 from portmapper import __version__
+from portmapper.cli.backends import backends_command
+from portmapper.cli.completion import completion_command
+from portmapper.cli.doctor import doctor_command
 from portmapper.cli.map import map_command
 from portmapper.cli.output import Complaints, Output, complain
+from portmapper.cli.schema import schema_command
 from portmapper.cli.show import address_command, gateway_command, list_command
 from portmapper.cli.unmap import unmap_command
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
@@ -34,7 +38,18 @@ def app() -> None:
     """Open a port on the router by PCP, NAT-PMP or UPnP, keep it open, and close it on the way out."""
 
 
-for command in (map_command, unmap_command, list_command, address_command, gateway_command):
+_COMMANDS = (
+    map_command,
+    unmap_command,
+    list_command,
+    address_command,
+    gateway_command,
+    doctor_command,
+    backends_command,
+    schema_command,
+    completion_command,
+)
+for command in _COMMANDS:
     app.add_command(command)
 
 
@@ -62,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         complain(error.format_message())
         sys.exit(EXIT_USAGE)
+    except click.Abort:  # "no" to a question, or Ctrl-C at it
+        sys.exit(EXIT_OTHER)
     except PortMapperError as error:
         Output(as_json="--json" in words).error(error)
         sys.exit(exit_code(error))

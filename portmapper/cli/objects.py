@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portmapper.clearing import ClearedMapping
+from portmapper.cli.verdict import Answers, judge
 from portmapper.errors import NoService, PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
+from portmapper.known import KnownMapping
 from portmapper.model import (
     Changed,
     Closed,
@@ -16,7 +18,6 @@ from portmapper.model import (
     Gateway,
     IPAddress,
     Lease,
-    ListedMapping,
     Lost,
     MappingRequest,
     reachability,
@@ -50,14 +51,23 @@ def error_object(error: PortMapperError) -> Object:
     return facts
 
 
-def address_object(address: IPAddress | None, gateway: Gateway) -> Object:
-    """Return the object for an external address."""
+def address_object(answers: Answers, gateway: Gateway) -> Object:
+    """Return the object for the external address, as each backend told it."""
+    verdict = judge(answers)
     return {
         "event": "address",
-        "address": _text(address),
-        "reachability": reachability(address),
+        "address": _text(verdict.address),
+        "reachability": reachability(verdict.address),
         "gateway": str(gateway),
+        "agree": verdict.agree,
+        "answers": {name: _answer(one) for name, one in answers.items()},
     }
+
+
+def _answer(one: IPAddress | PortMapperError | None) -> Object:
+    if isinstance(one, PortMapperError):
+        return {"address": None, "error": str(one)}
+    return {"address": _text(one), "error": None}
 
 
 def gateway_object(gateway: Gateway, reasons: Sequence[str]) -> Object:
@@ -74,8 +84,10 @@ def gateway_object(gateway: Gateway, reasons: Sequence[str]) -> Object:
     }
 
 
-def useless_gateway_object(candidate: Candidate, reasons: Sequence[str]) -> Object:
-    """Return the object for what a route leads to and nobody can ask."""
+def surveyed_object(candidate: Candidate, gateway: Gateway | None, reasons: Sequence[str]) -> Object:
+    """Return the object for what a route leads to, `gateway` if that can be asked."""
+    if gateway is not None:
+        return gateway_object(gateway, reasons)
     return {
         "event": "gateway",
         "address": _text(candidate.gateway),
@@ -124,20 +136,37 @@ def endpoint_object(endpoint: Endpoint) -> Object:
     return {"address": _text(endpoint.address), "port": endpoint.port}
 
 
-def listed_object(one: ListedMapping, gateway: Gateway) -> Object:
-    """Return the object for a mapping that a gateway shows."""
+def listed_object(one: KnownMapping, gateway: Gateway, now: float) -> Object:
+    """Return the object for a mapping that a gateway shows, or a journal; `now` is the time of day."""
     return {
         "event": "listed",
         "protocol": one.protocol,
         "external": {"port": one.external_port},
         "internal": {"address": one.internal_client, "port": one.internal_port},
-        "remote": one.remote_host or None,
+        "remote": one.remote or None,
         "enabled": one.enabled,
         "description": one.description,
-        "lifetime": one.lifetime,
+        "lifetime": one.lifetime(now),
         "own": one.own,
         "gateway": str(gateway),
+        "known_from": list(one.sources),
+        "noted": _owner_object(one.noted) if one.noted else None,
     }
+
+
+def _owner_object(one: NotedMapping) -> Object:
+    return {
+        "backend": one.note.backend,
+        "state": one.note.state,
+        "since": _time(one.note.since),
+        "program": one.program,
+        "pid": one.pid,
+        "living": one.living,
+    }
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _note_object(note: Note) -> Object:
@@ -160,7 +189,7 @@ def noted_object(one: NotedMapping, now: float) -> Object:
         "state": note.state,
         "remaining": None if note.ends is None else round(note.ends - now),
         "description": note.request.description,
-        "since": datetime.fromtimestamp(note.since, UTC).isoformat(timespec="seconds"),
+        "since": _time(note.since),
         "program": one.program,
         "pid": one.pid,
         "living": one.living,

@@ -6,14 +6,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from portmapper.clearing import ClearedMapping
-from portmapper.cli import objects, sentences
+from portmapper.cli import objects, sentences, sheets, tables
 from portmapper.cli.objects import Object
+from portmapper.cli.tables import Sheet
+from portmapper.cli.terminal import can_draw
+from portmapper.cli.verdict import Answers
 from portmapper.errors import PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
-from portmapper.model import Event, Gateway, IPAddress, ListedMapping, MappingRequest
+from portmapper.known import KnownMapping
+from portmapper.model import Event, Gateway, MappingRequest
 from portmapper.state.folder import NotedMapping
 from portmapper.text import safe_text
 
@@ -36,44 +41,47 @@ def complain(text: str) -> None:
 class Output:
     """Writes sentences for people, or one JSON object a line for programs."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, to: Literal["stdout", "stderr"] = "stdout") -> None:
         self.as_json = as_json
+        self._to = to  # by name: the stream may be another one while something is drawn
+
+    @property
+    def draws(self) -> bool:
+        """Whether a person sees tables rather than lines."""
+        return not self.as_json and can_draw()
 
     def event(self, event: Event) -> None:
         """Tell what happened to a mapping."""
         self.write(objects.event_object(event), sentences.event_lines(event))
 
-    def address(self, address: IPAddress | None, gateway: Gateway) -> None:
-        """Tell the external address."""
-        self.write(objects.address_object(address, gateway), sentences.address_lines(address, gateway))
+    def address(self, answers: Answers, gateway: Gateway) -> None:
+        """Tell the external address, as each backend told it."""
+        self.write(objects.address_object(answers, gateway), sentences.address_lines(answers, gateway))
 
     def gateway(self, gateway: Gateway, reasons: Sequence[str] = ("named by you",)) -> None:
         """Tell a gateway, and why it is ranked so."""
         self.write(objects.gateway_object(gateway, reasons), [sentences.gateway_line(gateway, reasons)])
 
-    def candidate(self, candidate: Candidate, gateway: Gateway | None) -> None:
-        """Tell a router that the routes lead to, and whether it can be asked."""
-        if gateway is not None:
-            self.gateway(gateway, candidate.reasons)
-            return
-        reasons = [*candidate.reasons, *(["it cannot be reached now"] if candidate.usable else [])]
-        facts = objects.useless_gateway_object(candidate, reasons)
-        self.write(facts, [sentences.useless_gateway_line(candidate, reasons)])
+    def surveyed(self, found: Iterable[tuple[Candidate, Gateway | None]]) -> None:
+        """Tell the routers that the routes lead to, and whether they can be asked."""
+        told = [(candidate, gateway, sentences.survey_reasons(candidate, gateway)) for candidate, gateway in found]
+        facts = [objects.surveyed_object(*one) for one in told]
+        self.rows(facts, [sentences.surveyed_line(*one) for one in told], lambda: sheets.gateway_sheet(told))
 
-    def listed(self, mappings: Iterable[ListedMapping], gateway: Gateway) -> None:
-        """Tell all mappings of a gateway, one a line."""
-        found = list(mappings)
-        for one in found:
-            self.write(objects.listed_object(one, gateway), [sentences.listed_line(one)])
-        if not found:
+    def listed(self, known: Sequence[KnownMapping], gateway: Gateway) -> None:
+        """Tell all mappings that are known of a gateway."""
+        now = time.time()
+        facts = [objects.listed_object(one, gateway, now) for one in known]
+        self.rows(facts, [sentences.listed_line(one, now) for one in known], lambda: sheets.listed_sheet(known, now))
+        if not known:
             self.remark(f"the gateway {gateway} has no mappings")
 
     def noted(self, mappings: Sequence[NotedMapping]) -> None:
         """Tell what programs of this host have or left."""
         now = time.time()
         found = [one for one in mappings if not one.note.ended(now)]
-        for one in found:
-            self.write(objects.noted_object(one, now), [sentences.noted_line(one, now)])
+        facts = [objects.noted_object(one, now) for one in found]
+        self.rows(facts, [sentences.noted_line(one, now) for one in found], lambda: sheets.noted_sheet(found, now))
         if not found:
             self.remark("nothing is noted of any program of this host")
 
@@ -102,15 +110,24 @@ class Output:
         elif text := "\n".join(lines):
             self._print(text)
 
+    def rows(self, facts: Sequence[Object], lines: Sequence[str], sheet: Callable[[], Sheet]) -> None:
+        """Write an object or a line for each, or on a terminal the table."""
+        if facts and self.draws:
+            tables.draw(sheet())
+            return
+        for one, line in zip(facts, lines, strict=True):
+            self.write(one, [line])
+
     def remark(self, text: str) -> None:
         """Write what only a person needs to be told: that there is nothing."""
         if not self.as_json:
             self._print(text)
 
     def _print(self, text: str) -> None:
+        stream = getattr(sys, self._to)
         try:
-            print(text, flush=True)  # noqa: T201
-        except BrokenPipeError:
-            # Nobody reads any more: leave as if told to, releasing what is open.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            signal.raise_signal(signal.SIGTERM)
+            print(text, file=stream, flush=True)
+        except OSError as error:  # nobody reads any more, or the terminal is gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if isinstance(error, BrokenPipeError) and self._to == "stdout":
+                signal.raise_signal(signal.SIGTERM)  # leave as if told to, releasing what is open

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from portmapper.clearing import ClearedMapping
+from portmapper.cli.verdict import Answers, judge, verdict_line
+from portmapper.errors import PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
+from portmapper.known import KnownMapping
 from portmapper.model import (
     Changed,
     Closed,
@@ -13,7 +16,6 @@ from portmapper.model import (
     Event,
     Gateway,
     IPAddress,
-    ListedMapping,
     Lost,
     Mapped,
     MappingRequest,
@@ -70,10 +72,15 @@ def warnings(address: IPAddress | None) -> list[str]:
     return [f"warning: {address} {warning}"] if warning else []
 
 
-def address_lines(address: IPAddress | None, gateway: Gateway) -> list[str]:
-    """Return the address, and what is wrong with it."""
+def address_lines(answers: Answers, gateway: Gateway) -> list[str]:
+    """Return the address alone, then what it is worth, then what each backend said."""
+    address = judge(answers).address
     shown = str(address) if address else f"the gateway {gateway} has no external address now"
-    return [shown, *warnings(address)]
+    return [shown, verdict_line(answers), *(f"  {name}: {_told(one)}" for name, one in answers.items())]
+
+
+def _told(one: IPAddress | PortMapperError | None) -> str:
+    return "no external address now" if one is None else str(one)
 
 
 def gateway_line(gateway: Gateway, reasons: Sequence[str]) -> str:
@@ -82,9 +89,17 @@ def gateway_line(gateway: Gateway, reasons: Sequence[str]) -> str:
     return f"{gateway}{through}, from {gateway.source}: {'; '.join(reasons)}"
 
 
-def useless_gateway_line(candidate: Candidate, reasons: Sequence[str]) -> str:
-    """Return the line for what a route leads to and nobody can ask."""
+def surveyed_line(candidate: Candidate, gateway: Gateway | None, reasons: Sequence[str]) -> str:
+    """Return the line for what a route leads to, `gateway` if that can be asked."""
+    if gateway is not None:
+        return gateway_line(gateway, reasons)
     return f"not {candidate.gateway or 'a gateway'} through {candidate.interface}: {'; '.join(reasons)}"
+
+
+def survey_reasons(candidate: Candidate, gateway: Gateway | None) -> list[str]:
+    """Return why a router is ranked so, or why it cannot be asked."""
+    gone = gateway is None and candidate.usable
+    return [*candidate.reasons, *(["it cannot be reached now"] if gone else [])]
 
 
 def unmapped_line(request: MappingRequest, backends: Sequence[str], gateway: Gateway) -> str:
@@ -99,17 +114,26 @@ def cleared_line(one: ClearedMapping) -> str:
     return f"{note_place(one.note)} is no longer mapped at {one.note.gateway}"
 
 
-def listed_line(one: ListedMapping) -> str:
-    """Return the line for a mapping that a gateway shows."""
-    remote = f" for {safe_text(one.remote_host)} only" if one.remote_host else ""
+def listed_line(one: KnownMapping, now: float) -> str:
+    """Return the line for a mapping that a gateway shows, or a journal; `now` is the time of day."""
+    remote = f" for {safe_text(one.remote)} only" if one.remote else ""
+    lifetime = one.lifetime(now)
     notes = [
         "this host" if one.own else "",
-        "without end" if one.lifetime == 0 else f"{one.lifetime} s left",
-        "" if one.enabled else "switched off",
+        f"{lifetime} s left" if lifetime else "without end",
+        "switched off" if one.enabled is False else "",
         safe_text(one.description),
+        _noted_by(one.noted, listed=one.listed is not None) if one.noted else "",
     ]
-    to = f"{safe_text(one.internal_client)}:{one.internal_port}"
-    return f"{one.external_port}/{one.protocol} to {to}{remote} ({', '.join(filter(None, notes))})"
+    to = f"{safe_text(one.internal_client)}:{one.internal_port or 'all'}"
+    return f"{one.external_port or 'all'}/{one.protocol} to {to}{remote} ({', '.join(filter(None, notes))})"
+
+
+def _noted_by(one: NotedMapping, *, listed: bool) -> str:
+    left_on_purpose = one.note.state is NoteState.DETACHED
+    fate = "" if one.living else ", which left it on purpose" if left_on_purpose else ", which is dead"
+    by = f"by {one.note.backend} for {safe_text(one.program)}, process {one.pid}{fate}"
+    return by if listed else f"{by}; known from its journal only"
 
 
 def noted_line(one: NotedMapping, now: float) -> str:

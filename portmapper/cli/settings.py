@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ import click
 from anyio.abc import TaskGroup, TaskStatus
 
 from portmapper import limits, registry
+from portmapper.cli.completing import complete_backend, complete_gateway, complete_interface
 from portmapper.cli.output import Output
 from portmapper.gateway.detect import gateway_at
 from portmapper.mapper import PortMapper
@@ -27,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Settings:
     """What the shared options say."""
 
-    gateway: str | None
+    gateway: Gateway | str | None
     backends: tuple[str, ...] | None
     simulate: bool
     output: Output
@@ -39,21 +40,35 @@ class Settings:
     state: Path | None = None
     share: bool = False
 
+    @property
+    def journals(self) -> Path | None:
+        """The folder where programs of this host note what they have on this gateway; None where they do not."""
+        return None if self.simulate else self.state
+
+    def with_backends(self, names: tuple[str, ...]) -> "Settings":
+        """Return the same with other backends."""
+        return replace(self, backends=names)
+
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
         """Open a mapper on the gateway that was named, the simulated one, or that of the default route.
 
         The simulated one runs in `tasks`: it has to outlive a cancellation here, to see its mappings released.
         """
+        state = None if self.simulate else self.state
+        async with self.open_gateway(tasks) as gateway, self._mapper(gateway, state) as mapper:
+            yield mapper
+
+    @asynccontextmanager
+    async def open_gateway(self, tasks: TaskGroup) -> AsyncGenerator[Gateway | str | None]:
+        """Yield what names the gateway to PortMapper: what the user said, or the simulated one, run in `tasks`."""
         if not self.simulate:
-            async with self._mapper(self.gateway, self.state) as mapper:
-                yield mapper
+            yield self.gateway
             return
         stop = anyio.Event()
         gateway: Gateway = await tasks.start(_simulate, stop)
         try:
-            async with self._mapper(gateway, None) as mapper:
-                yield mapper
+            yield gateway
         finally:
             stop.set()
 
@@ -82,10 +97,25 @@ def with_settings(command: F) -> F:
         click.option("--no-state", is_flag=True, help="Keep nothing for later runs, and look at nothing kept."),
         click.option("--simulate", is_flag=True, help="Use a simulated gateway on the loopback interface."),
         click.option(
-            "--backend", "backends", multiple=True, metavar="NAME", help="pcp, natpmp, upnp or a plug-in; repeatable."
+            "--backend",
+            "backends",
+            multiple=True,
+            metavar="NAME",
+            shell_complete=complete_backend,
+            help="pcp, natpmp, upnp or a plug-in; repeatable.",
         ),
-        click.option("--interface", metavar="NAME", help="Use the default route through this interface."),
-        click.option("--gateway", metavar="ADDRESS", help="The router to ask; by default that of the default route."),
+        click.option(
+            "--interface",
+            metavar="NAME",
+            shell_complete=complete_interface,
+            help="Use the default route through this interface.",
+        ),
+        click.option(
+            "--gateway",
+            metavar="ADDRESS",
+            shell_complete=complete_gateway,
+            help="The router to ask; by default that of the default route.",
+        ),
     ):
         command = option(command)
     return command

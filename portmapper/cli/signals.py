@@ -1,6 +1,7 @@
 """Leave cleanly when told to."""
 
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -35,6 +36,7 @@ async def run_until_signal(session: Session) -> int:
                 if received:
                     _end_at_once(number)
                 received.append(number)
+                _end_line(number)
                 work.cancel()
 
     async with anyio.create_task_group() as tasks:
@@ -56,6 +58,15 @@ def _handled() -> list[signal.Signals]:
     wanted = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     # What was ignored from the start (nohup, a shell's background job) stays ignored.
     return [number for number in wanted if number is not None and signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _end_line(number: int) -> None:
+    # The terminal has shown ^C where the cursor was; what is said next gets a line of its own.
+    if number == signal.SIGINT:
+        for stream in (sys.stderr, sys.stdout):
+            if stream.isatty():
+                print(file=stream, flush=True)
+                return
 
 
 def _end_at_once(number: signal.Signals) -> None:

@@ -116,7 +116,7 @@ def test_no_gateway(gateway: str | None) -> None:
         partial(callback.port_map, "banana", 3000, 3000, 20),
         partial(callback.port_map, "127.0.0.9", 0, 3000, 20),
         partial(callback.port_map, "127.0.0.9", 3000, 3000, 0),
-        partial(callback.port_map, "127.0.0.9", "x", 3000, 20),
+        partial(callback.port_map, "127.0.0.9", "x", 3000, 20),  # type: ignore[arg-type]
         partial(callback.port_map, "127.0.0.9", 3000, 3000, 20, protocol="scp"),
         partial(callback.port_unmap, "127.0.0.9", 70000, 3000),
         partial(callback.get_external_address, "0.0.0.0"),

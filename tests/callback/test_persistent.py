@@ -2,6 +2,7 @@
 
 import gc
 import time
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from portmapper.errors import InvalidRequest, MapperClosed, NoService
 from tests.aside import Besides
 
 
-class Told(list[object]):
+class Told(list[Any]):
     """Takes calls, and waits for them."""
 
     def __call__(self, *arguments: object) -> None:

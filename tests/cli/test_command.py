@@ -8,14 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from portmapper.cli.output import Output
-from portmapper.model import Gateway
 
 
 @pytest.fixture
@@ -221,14 +217,6 @@ def test_plain_output_is_a_sentence_and_has_no_escapes_in_a_pipe(environment: di
     assert done.stderr == ""
 
 
-@pytest.mark.conforms("PC-145")
-def test_address(environment: dict[str, str]) -> None:
-    done = run(environment, "address", "--simulate", "--json")
-    assert json.loads(done.stdout) == {
-        "event": "address", "address": "127.0.0.1", "reachability": "unknown", "gateway": "127.0.0.1"
-    }  # fmt: skip
-
-
 @pytest.mark.conforms("PC-101")
 def test_gateway_that_was_named(environment: dict[str, str]) -> None:
     done = run(environment, "gateway", "--gateway", "127.0.0.2", "--json")
@@ -298,20 +286,3 @@ def test_a_terminal_sees_what_is_waited_for(environment: dict[str, str]) -> None
             os.close(leader)
             assert process.wait(5) == 4
     assert b"Asking 127.0.0.2 to open 8080/tcp" in shown
-
-
-@pytest.mark.conforms("F29")
-@pytest.mark.parametrize(
-    ("address", "warning"),
-    [
-        ("192.168.1.2", "another router stands between this gateway and the Internet"),
-        ("100.64.0.1", "is shared by your provider (carrier-grade NAT)"),
-        ("8.8.8.8", ""),
-    ],
-)
-def test_another_router_in_front_is_warned_of(address: str, warning: str, capsys: pytest.CaptureFixture[str]) -> None:
-    here = IPv4Address("192.0.2.9")
-    Output(as_json=False).address(IPv4Address(address), Gateway(address=here, source=here))
-    first, *more = capsys.readouterr().out.splitlines()
-    assert first == address
-    assert [warning in line for line in more] == [True] * bool(warning)

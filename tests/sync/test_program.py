@@ -7,7 +7,10 @@ import pytest
 
 from tests.aside import Besides, Swallowing, aside, finished, program, silent_gateway
 
-OPEN = "mapper = sync.PortMapper(gateway=gateway, backends=['pcp']).__enter__()\nmapping = mapper.map(8080, lifetime=600)\n"
+OPEN = """
+mapper = sync.PortMapper(gateway=gateway, backends=["pcp"]).__enter__()
+mapping = mapper.map(8080, lifetime=600)
+"""
 
 
 @pytest.mark.parametrize(

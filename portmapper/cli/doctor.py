@@ -1,0 +1,108 @@
+"""`portmapper doctor`: why can nobody reach this host, and what to do about it."""
+
+import getpass
+import json
+import os
+import platform
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from anyio.abc import TaskGroup
+
+from portmapper import __version__
+from portmapper.cli.ports import parse_port
+from portmapper.cli.progress import progress
+from portmapper.cli.settings import Settings, settings_of, with_settings
+from portmapper.cli.signals import run_session
+from portmapper.doctor.evidence import doctor_object
+from portmapper.doctor.examine import examine
+from portmapper.doctor.findings import Findings
+from portmapper.doctor.redaction import Masker
+from portmapper.doctor.report import report_lines
+from portmapper.doctor.verdict import Verdict, verdict
+from portmapper.errors import LocalError
+from portmapper.model import MappingRequest, Protocol
+
+EXIT_WRONG = 1
+
+
+@click.command("doctor")
+@click.argument("port", required=False, metavar="[PORT[:EXTERNAL][/PROTOCOL]]")
+@click.option(
+    "--bundle",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a report for a bug report too; public addresses, names and numbers that tell whose it is are masked.",
+)
+@with_settings
+def doctor_command(port: str | None, bundle: Path | None, **options: Any) -> int:
+    """Find out why nobody can reach this host, and say what to do.
+
+    Without PORT nothing is opened on the router. With PORT a trial mapping is made for some seconds, looked at and
+    removed again, unless a program of this host has the port open already. Nobody but the router is asked.
+
+    Ends with 0 when all is well, with 1 when something keeps people out.
+    """
+    request = None if port is None else _one_port(port)
+    settings = settings_of(options)
+    found: list[Findings] = []
+    code = run_session(partial(_examine, settings, request, found))
+    if not found:
+        return code
+    judged = verdict(found[0])
+    settings.output.write(doctor_object(judged, found[0]), report_lines(judged, found[0]))
+    if bundle is not None:
+        _write(bundle, bundle_text(judged, found[0], _names()))
+    return code or (0 if judged.well else EXIT_WRONG)
+
+
+async def _examine(settings: Settings, request: MappingRequest | None, found: list[Findings], tasks: TaskGroup) -> None:
+    async with settings.open_gateway(tasks) as gateway, progress("Looking around ..."):
+        findings = await examine(
+            gateway=gateway,
+            interface=settings.interface,
+            backends=settings.backends,
+            request=request,
+            state=None if settings.simulate else settings.state,
+        )
+    found.append(findings)
+
+
+def _one_port(text: str) -> MappingRequest:
+    request = parse_port(text)
+    if request.protocol not in {Protocol.TCP, Protocol.UDP} or not request.internal_port:
+        raise click.UsageError(f"doctor looks at one TCP or UDP port, not at {request}")
+    return request
+
+
+def bundle_text(judged: Verdict, findings: Findings, names: Iterable[tuple[str, str]]) -> str:
+    """Return the report twice, for people and for programs, with everything masked that tells whose it is.
+
+    `names` are those of this host and its user, by kind.
+    """
+    masker = Masker(names)
+    about = {"portmapper": __version__, "python": platform.python_version(), "system": platform.platform()}
+    facts = masker.redacted({**about, **doctor_object(judged, findings)})
+    text = "\n".join(report_lines(judged, findings, masker.redacted_text))
+    return f"{text}\n\n{json.dumps(facts, indent=2)}\n"
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    """Yield what this host and its user are called."""
+    host = socket.gethostname()
+    yield from (("host", host), ("host", host.partition(".")[0]))
+    with suppress(OSError, KeyError):
+        yield "user", getpass.getuser()
+    yield "user", Path(os.path.expanduser("~")).name  # noqa: PTH111 - Path.home raises where there is none
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LocalError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,14 @@
+"""Whether there is a person at a terminal that can draw."""
+
+import os
+import sys
+from typing import TextIO
+
+
+def can_draw(stream: TextIO | None = None) -> bool:
+    """Whether tables and colours can be shown on `stream`, by default standard output."""
+    out = sys.stdout if stream is None else stream
+    return out.isatty() and os.environ.get("TERM", "").lower() not in _DUMB
+
+
+_DUMB = {"dumb", "unknown"} if sys.platform == "win32" else {"", "dumb", "unknown"}

@@ -1,0 +1,87 @@
+"""What `map` and `run` are told to open, how, and whom to tell."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import click
+
+from portmapper import limits
+from portmapper.cli.following import Attendant, Printing
+from portmapper.cli.hooks import Hooks
+from portmapper.cli.output import complain
+from portmapper.cli.ports import Wish, parse_ports
+from portmapper.cli.settings import Settings, settings_of
+from portmapper.cli.written import Place, Written, place_for
+from portmapper.request import parse_host, parse_remote
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The ports, in the order of the command line, and everything else."""
+
+    wishes: tuple[Wish, ...]
+    settings: Settings
+    hook: str | None
+    place: Place | None
+
+    def attendants(self) -> list[Attendant]:
+        """Return whom to tell what happens; to be called in the event loop."""
+        wanted: list[Attendant] = [Printing(self.settings.output)]
+        if self.hook is not None:
+            wanted.append(Hooks(self.hook, complain))
+        if self.place is not None:
+            wanted.append(Written(self.place, complain))
+        return wanted
+
+
+def with_wishes(command: F) -> F:
+    """Add the ports and the options about them to a command; `wanted_of` makes sense of what they say."""
+    for parameter in (
+        click.option("--write", metavar="FILE", help="Keep the external ports that are open in FILE, one a line."),
+        click.option("--exec", "hook", metavar="COMMAND", help="Run this in a shell on every change."),
+        click.option(
+            "--check",
+            type=float,
+            metavar="SECONDS",
+            help="How often to look whether they are still there: 60, 0: never.",
+        ),
+        click.option("--share", is_flag=True, help="Join a program of this host that has the port."),
+        click.option(
+            "--no-permanent",
+            is_flag=True,
+            help="Rather nothing than a mapping without end, if the router has no other.",
+        ),
+        click.option(
+            "--third-party", metavar="ADDRESS", help="Map to another host, in a network where all are trusted."
+        ),
+        click.option(
+            "--remote", multiple=True, metavar="ADDRESS[/PREFIX]", help="Let only these peers in; repeatable."
+        ),
+        click.option("--exact", is_flag=True, help="EXTERNAL or nothing: no other external port will do."),
+        click.option("--external", type=int, metavar="PORT", help="The wished external port, for a single PORT."),
+        click.option("--lifetime", type=int, help="Seconds to ask for; by default 7200, through a tunnel 60."),
+        click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/PROTOCOL]..."),
+    ):
+        command = parameter(command)
+    return command
+
+
+def wanted_of(options: dict[str, Any]) -> Wanted:
+    """Return what the parameters of a command say. Raises click.UsageError, and as `settings_of`."""
+    host = None if options["third_party"] is None else parse_host(options["third_party"])
+    lifetime, check = options["lifetime"], options["check"]
+    shared = {"exact": options["exact"], "remote": parse_remote(options["remote"]), "internal_address": host}
+    shared |= {} if lifetime is None else {"lifetime": lifetime}
+    wishes = parse_ports(options["ports"], external=options["external"], **shared)
+    settings = settings_of(
+        options,
+        allow_third_party=host is not None,
+        allow_permanent=not options["no_permanent"],
+        lifetime=lifetime,
+        check=limits.CHECK if check is None else check,
+    )
+    place = None if options["write"] is None else place_for(options["write"])
+    return Wanted(wishes, replace(settings, share=options["share"]), options["hook"], place)

@@ -1,0 +1,83 @@
+"""What the shell is told to complete, asked as it asks; and the scripts, given to the shells that are here."""
+
+import shutil
+import subprocess
+from ipaddress import IPv4Address
+
+import pytest
+from click.shell_completion import CompletionItem, ShellComplete
+
+from portmapper.cli import completing
+from portmapper.cli.app import app
+from portmapper.gateway.tables.ranking import Candidate
+from portmapper.model import Gateway
+from tests.cli.inside import Inside, inside, state
+
+__all__ = ["inside", "state"]
+
+ROUTER, OTHER, HERE = IPv4Address("192.0.2.1"), IPv4Address("192.0.3.1"), IPv4Address("192.0.2.9")
+
+
+@pytest.fixture(autouse=True)
+def routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two routers that can be asked, by one interface each, and a tunnel."""
+    found = tuple(
+        (
+            Candidate(address, interface, None, HERE, rank, (), usable=address is not None),
+            None if address is None else Gateway(address=address, source=HERE),
+        )
+        for rank, (address, interface) in enumerate([(ROUTER, "eth0"), (OTHER, "wlan0"), (None, "tun0")])
+    )
+    monkeypatch.setattr(completing, "survey", lambda: found)
+
+
+def completed(*words: str) -> list[CompletionItem]:
+    *before, last = words
+    return ShellComplete(app, {}, "portmapper", "_PORTMAPPER_COMPLETE").get_completions(before, last)
+
+
+def values(*words: str) -> list[str]:
+    return [one.value for one in completed(*words)]
+
+
+def test_every_command_and_its_options_are_completed() -> None:
+    assert set(app.commands) == set(values(""))
+    assert values("addr") == ["address"]
+    assert {"--gateway", "--interface", "--backend", "--json"} <= set(values("list", "--"))
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("map", "--interface", ""), ["eth0", "tun0", "wlan0"]),
+        (("map", "--interface", "w"), ["wlan0"]),
+        (("list", "--gateway", ""), ["192.0.2.1", "192.0.3.1"]),
+        (("address", "--gateway", "192.0.3"), ["192.0.3.1"]),
+        (("address", "--backend", "p"), ["pcp"]),
+        (("completion", ""), ["bash", "zsh", "fish"]),
+    ],
+)
+def test_names_of_this_host_are_completed(words: tuple[str, ...], wanted: list[str]) -> None:
+    assert values(*words) == wanted
+
+
+def test_each_comes_with_a_word_about_it() -> None:
+    assert {one.value: one.help for one in completed("map", "--gateway", "")}["192.0.2.1"] == "through eth0"
+    assert {one.value: one.help for one in completed("map", "--backend", "")}["pcp"] == "built-in"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_is_one_that_its_shell_understands(shell: str, inside: Inside) -> None:
+    done = inside("completion", shell)
+    assert (done.code, done.complaints) == (0, "")
+    assert f"_PORTMAPPER_COMPLETE={shell}_complete" in done.out
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=done.out, text=True, check=True, timeout=20)
+
+
+def test_the_shell_in_use_is_taken_and_has_to_be_known(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/usr/bin/fish")
+    assert "fish_complete" in inside("completion").out
+    monkeypatch.setenv("SHELL", "/bin/dash")
+    done = inside("completion")
+    assert (done.code, done.complaints) == (2, "portmapper: name the shell: bash, zsh, fish\n")
