@@ -154,6 +154,11 @@ class Mapping:
         """
         self._residence.call(lambda: self._mapping.restrict(*remote), timeout)
 
+    def pin(self) -> None:
+        """Have it at this external port or not at all from now on: where that is not to be had any more, it is lost."""
+        if self.state is not MappingState.CLOSED:
+            self._residence.do(self._mapping.pin)
+
     def close(self) -> None:
         """Release the lease, within 2 s. Never raises for what a gateway does: the Closed event tells."""
         if self.state is not MappingState.CLOSED:

@@ -78,6 +78,13 @@ def test_every_question_and_change_has_its_answer(simulated: Besides) -> None:
         assert mapper.map_request(mapping.lease.request).internal_port == 8080
         assert mapper.unmap_request(mapping.lease.request)
         assert mapper.unmap_all("tcp") == ("natpmp",)
+        tcp, udp = mapper.map_both(8082)
+        tcp.pin()
+        assert (tcp.protocol, udp.protocol, tcp.external_port) == ("tcp", "udp", udp.external_port)
+        assert len(mapper.map_both_request(tcp.lease.request)) == 2
+        assert set(mapper.probe()) == {"pcp", "natpmp", "upnp"}
+        assert {str(address) for address in mapper.external_addresses().values()} == {"127.0.0.1"}
+        mapper.unmap_mine()
     assert not mapper.mappings
 
 

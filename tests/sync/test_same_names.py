@@ -16,7 +16,7 @@ PAIRS = [
     (portmapper.Mapping, sync.Mapping),
     (portmapper.EveryGateway, sync.EveryGateway),
 ]
-WITHOUT_GATEWAY = {"close", "detach", "events", "on_event"}  # bounded by themselves, or nothing is asked
+WITHOUT_GATEWAY = {"close"}  # bounded by itself
 INSTEAD = {"events": "Events", "__enter__": "Self"}
 
 
