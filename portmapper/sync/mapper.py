@@ -20,7 +20,9 @@ T = TypeVar("T")
 class PortMapper:
     """Maps ports on one gateway, as a context manager; everything is released on the way out.
 
-    The arguments are those of portmapper.PortMapper. Any thread may use it. A mapper can be entered once.
+    The arguments are those of portmapper.PortMapper. Any thread may use it. A mapper can be entered once. A call takes
+    `timeout` seconds at most, if that is given, and raises GatewayTimeout then; what it had begun is undone. In the
+    thread of an event loop, and in a process that was forked, every call raises NotHere.
     """
 
     def __init__(
