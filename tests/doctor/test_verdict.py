@@ -70,11 +70,21 @@ def test_all_is_well() -> None:
 
 
 def test_what_keeps_people_out_comes_before_what_does_not() -> None:
-    """The order of the codes decides only among those of one kind."""
-    findings = at_home(port=with_port(granted(lifetime=0), listens=None))
+    """The order of the codes decides only among those of one kind: a bad description is of no account here."""
+    findings = at_home(port=with_port(granted(), listens=None))
+    odd = Device(address=ROUTER, location="http://x/", problem="not well-formed XML")
+    findings = replace(findings, gateways=(replace(findings.gateways[0], devices=(odd,)),))
     judged = verdict(findings)
     assert (judged.code, judged.well) == (Code.NOBODY_LISTENS, False)
-    assert [one.code for one in judged.others] == [Code.PERMANENT_ONLY]
+    assert [one.code for one in judged.others] == [Code.BAD_DESCRIPTION]
+
+
+def test_of_two_that_keep_people_out_the_more_decisive_comes_first() -> None:
+    refused = Trial(backend="natpmp", seconds=0.1, code=2, name="NOT_AUTHORIZED", problem="no")
+    judged = verdict(at_home(natpmp(IPv4Address("10.0.0.5")), port=with_port(refused)))
+    assert (judged.code, [one.code for one in judged.others]) == (Code.NOT_AUTHORIZED, [Code.DOUBLE_NAT])
+    judged = verdict(at_home(natpmp(IPv4Address("100.64.1.2")), port=with_port(refused)))
+    assert (judged.code, [one.code for one in judged.others]) == (Code.CGNAT, [Code.NOT_AUTHORIZED])
 
 
 def test_the_most_decisive_is_the_headline_and_the_others_follow_in_their_order() -> None:
