@@ -30,6 +30,8 @@ from portmapper.doctor.report import report_lines
 from portmapper.doctor.verdict import verdict
 from portmapper.doctor.wording import parts
 from portmapper.model import Endpoint, Gateway, MappingRequest, Protocol
+from portmapper.state.folder import NotedMapping
+from portmapper.state.journal import Note, NoteState
 from portmapper.text import safe_text
 from tests.doctor import page
 from tests.doctor.situations import SITUATIONS
@@ -96,6 +98,17 @@ def test_the_most_decisive_is_the_headline_and_the_others_follow_in_their_order(
     judged = verdict(findings)
     assert judged.code == Code.CGNAT
     assert [one.code for one in judged.others] == [Code.LOOPBACK_ONLY, Code.ANSWERS_ELSEWHERE, Code.LEFT_BEHIND]
+
+
+@pytest.mark.parametrize(("state", "code"), [("held", Code.OK), ("detached", Code.OK), ("asked", Code.TRIAL_FAILED)])
+def test_what_a_program_asks_for_is_open_only_once_it_has_it(state: str, code: Code) -> None:
+    note = Note(
+        request=REQUEST, gateway=GATEWAY, state=NoteState(state), since=0, ends=None, external=Endpoint(OUTER, 8080)
+    )
+    noted = NotedMapping(note, "transmission", 4711, living=True)
+    judged = verdict(at_home(port=replace(with_port(), noted=(noted,))))
+    assert judged.code == code
+    assert ("open already at 8.8.4.1:8080" if code == Code.OK else "transmission (process 4711)") in judged.headline
 
 
 def test_the_firewall_of_this_host_is_a_hint_and_no_verdict() -> None:
