@@ -43,7 +43,8 @@ def verdict(findings: Findings) -> Verdict:
         *granting_problems(findings),
         *listening_problems(findings),
     ]
-    ranked = sorted(found, key=lambda one: (not one.blocking, _ORDER[one.code]))
+    found.sort(key=lambda one: (not one.blocking, _ORDER[one.code]))
+    ranked = list({one.code: one for one in reversed(found)}.values())[::-1]  # each but once: the first of its kind
     well = not any(one.blocking for one in ranked)
     chosen, *others = ranked or [_all_well(findings)]
     more = tuple(_next_steps(findings)) if well else ()

@@ -65,6 +65,12 @@ def granted(address: IPv4Address = OUTER, **changes: object) -> Trial:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+def test_what_is_found_twice_is_said_once() -> None:
+    down = Trial(backend="natpmp", seconds=0.1, code=3, name="NETWORK_FAILURE", problem="no")
+    judged = verdict(at_home(natpmp(None), port=with_port(down)))
+    assert (judged.code, judged.others) == (Code.WAN_DOWN, ())
+
+
 def test_all_is_well() -> None:
     judged = verdict(at_home(port=with_port(granted())))
     assert (judged.code, judged.well, judged.others) == (Code.OK, True, ())
