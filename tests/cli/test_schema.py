@@ -124,8 +124,8 @@ def left(state: Path) -> None:
     dead.abandon()
 
 
-OTHER_KINDS = {"renewed", "restored", "changed", "lost", "closed"}
-"""Only a command that goes on for long prints these; the events of the library above are the same objects."""
+OTHER_KINDS = {"renewed", "restored", "changed", "lost", "closed", "watched"}
+"""Only a command that goes on for long prints these: see the events of the library above, and test_watch."""
 
 
 def test_everything_that_the_commands_print_is_of_the_schema_and_every_kind_is_printed(
@@ -143,6 +143,7 @@ def test_everything_that_the_commands_print_is_of_the_schema_and_every_kind_is_p
         ("address", "--simulate"),
         ("gateway",),
         ("gateway", "--gateway", "127.0.0.2"),
+        ("doctor", "--simulate"),
         ("backends",),
         ("doctor", "8080", "--simulate", "--backend", "natpmp"),
         ("backends", "--probe", "--simulate", "--backend", "upnp"),
@@ -164,4 +165,5 @@ def survey(monkeypatch: pytest.MonkeyPatch) -> None:
     router = Candidate(NOWHERE.address, "eth0", None, NOWHERE.source, 0, ("the default route",), usable=True)
     tunnel = Candidate(None, "tun0", None, None, 1, ("no gateway: a tunnel",), usable=False)
     monkeypatch.setattr(show, "gateways", lambda interface: (NOWHERE,))
+    monkeypatch.setattr("portmapper.doctor.host.source_towards", lambda address: NOWHERE.source)
     monkeypatch.setattr(show, "survey", lambda interface: ((router, NOWHERE), (tunnel, None)))
