@@ -38,8 +38,8 @@ def test_a_moving_picture_has_every_screen_at_its_time() -> None:
 
 
 def test_the_command_can_be_taken_in_a_picture(terminal_server: Server, tmp_path: Path) -> None:
-    screenshots.take(terminal_server, Still("list", "portmapper address --simulate", 60, r"^127\.0\.0\.1"), tmp_path)
-    shown = texts((tmp_path / "list.svg").read_text())
+    screenshots.take(terminal_server, Still("address", "portmapper address --simulate", r"^127\.0\.0\.1"), tmp_path)
+    shown = texts((tmp_path / "address.svg").read_text())
     assert shown[0] == "$ portmapper address --simulate"
     assert shown[1].startswith("127.0.0.1")
 
