@@ -12,9 +12,11 @@ from portmapper.cli.completion import completion_command
 from portmapper.cli.doctor import doctor_command
 from portmapper.cli.map import map_command
 from portmapper.cli.output import Complaints, Output, complain
+from portmapper.cli.run import run_command
 from portmapper.cli.schema import schema_command
 from portmapper.cli.show import address_command, gateway_command, list_command
 from portmapper.cli.unmap import unmap_command
+from portmapper.cli.watch import watch_command
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
 
 EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED, EXIT_IN_USE = 1, 2, 3, 4, 5, 6
@@ -29,6 +31,7 @@ Exit codes:
   5        the gateway refused
   6        another program of this host has the port (--share joins it)
   128 + n  ended by signal n, after a clean release
+`run` ends with the exit code of its command; 126 and 127 if that cannot be run or found.
 """
 
 
@@ -40,10 +43,12 @@ def app() -> None:
 
 _COMMANDS = (
     map_command,
+    run_command,
     unmap_command,
     list_command,
     address_command,
     gateway_command,
+    watch_command,
     doctor_command,
     backends_command,
     schema_command,
@@ -80,5 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.Abort:  # "no" to a question, or Ctrl-C at it
         sys.exit(EXIT_OTHER)
     except PortMapperError as error:
-        Output(as_json="--json" in words).error(error)
+        _output(words).error(error)
         sys.exit(exit_code(error))
+
+
+def _output(words: Sequence[str]) -> Output:
+    ours = words[: words.index("--")] if "--" in words else words
+    return Output(as_json="--json" in ours, to="stderr" if ours[:1] == ["run"] else "stdout")

@@ -30,6 +30,7 @@ from portmapper.doctor.report import report_lines
 from portmapper.doctor.verdict import verdict
 from portmapper.doctor.wording import parts
 from portmapper.model import Endpoint, Gateway, MappingRequest, Protocol
+from portmapper.text import safe_text
 from tests.doctor import page
 from tests.doctor.situations import SITUATIONS
 
@@ -207,6 +208,6 @@ def test_whatever_was_found_there_is_a_verdict_that_can_be_shown(findings: Findi
     judged = verdict(findings)
     lines = list(report_lines(judged, findings))
     assert judged.headline
-    assert all(line.isprintable() for line in lines)
+    assert all(line == safe_text(line, limit=len(line)) for line in lines)
     assert doctor_object(judged, findings)["verdict"] == judged.code
     assert not (judged.well and any(one.blocking for one in judged.others))
