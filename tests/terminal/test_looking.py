@@ -9,7 +9,7 @@ DOCTOR, BACKENDS = "portmapper doctor 8080 --simulate", "portmapper backends"
 ESCAPE, COLOUR = b"\x1b", b"\x1b[3"
 
 
-@pytest.mark.parametrize("columns", [40, 72, 140])
+@pytest.mark.parametrize("columns", [40, 140])
 def test_the_doctor_breaks_lines_between_words(open_window: OpenWindow, columns: int) -> None:
     with open_window(columns, 100) as window:
         assert window.run(DOCTOR) == 1  # nobody listens there
