@@ -11,4 +11,9 @@ def can_draw(stream: TextIO | None = None) -> bool:
     return out.isatty() and os.environ.get("TERM", "").lower() not in _DUMB
 
 
+def can_redraw() -> bool:
+    """Whether a table that changes can be shown on standard output; NO_COLOR asks for plain lines."""
+    return can_draw() and not os.environ.get("NO_COLOR")
+
+
 _DUMB = {"dumb", "unknown"} if sys.platform == "win32" else {"", "dumb", "unknown"}
