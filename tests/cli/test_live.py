@@ -288,9 +288,8 @@ def test_on_a_terminal_the_table_is_kept_up_to_date_and_leaves_only_what_happene
         terminal.until(lambda: terminal.closed)
         assert process.wait(5) == 128 + signal.SIGINT
     shown = "".join(terminal.screen.display)
-    assert [shown.count(word) for word in ("is open at", "is closed at", "exit code 3", "mapped  ")] == [2, 2, 2, 0], (
-        shown
-    )
+    words = ("is open at", "is closed at", "exit code 3", "lease ends")
+    assert [shown.count(word) for word in words] == [2, 2, 2, 0], shown
     assert not terminal.screen.cursor.hidden
     assert not terminal.screen.display[terminal.screen.cursor.y].strip()  # the shell's prompt has a line of its own
 
