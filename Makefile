@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLUGIN := backends/portmapper-miniupnpc
 
-.PHONY: help run test check docs conformance fuzz loss schedules soak torture bench setup router-packages clean
+.PHONY: help run test check docs conformance fuzz loss schedules soak torture bench screenshots setup router-packages clean
 
 help:
 	@echo "make run          install into $(VENV) and open a port through a simulated gateway"
@@ -14,6 +14,7 @@ help:
 	@echo "make conformance  the result for each requirement and each router quirk, by the tests that pin it"
 	@echo "make fuzz         the property tests with forty times as many examples"
 	@echo "make bench        time a mapping by each protocol against a real router"
+	@echo "make screenshots  take the pictures in docs/assets from the real command (needs tmux)"
 	@echo "make torture      cancel every call at every moment, fail every socket call, compare the loops; about an hour"
 	@echo "make schedules    100,000 random schedules of faults in virtual time, and 10,000 mappings for 100 hours; about an hour"
 	@echo "make loss         how often and how fast a port is mapped when up to half of all packets are lost each way"
@@ -46,6 +47,9 @@ loss: $(VENV)/.installed-dev router-packages
 
 bench: $(VENV)/.installed-dev router-packages
 	$(BIN)/python -m tests.router.bench
+
+screenshots: $(VENV)/.installed-dev router-packages
+	$(BIN)/python -m tests.terminal.screenshots
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

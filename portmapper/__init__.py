@@ -1,7 +1,7 @@
 """Open a port on the router by PCP, NAT-PMP or UPnP IGD, keep it open, and close it on the way out."""
 
 from portmapper.backend import Backend, BackendOptions
-from portmapper.clearing import ClearedMapping
+from portmapper.clearing import ClearedMapping, Swept
 from portmapper.conn import Conn, Message, parse_message
 from portmapper.errors import (
     GatewayTimeout,
@@ -98,6 +98,7 @@ __all__ = [
     "Renewed",
     "RequestRefused",
     "Restored",
+    "Swept",
     "UnknownBackend",
     "UnsupportedRequest",
     "UnsupportedVersion",

@@ -151,6 +151,11 @@ HOOK_PIPES = 0.1  # for the rest of what it said; a program that it left behind 
 HOOK_LINES = 100  # of its output that are passed on
 HOOK_LINE = 500  # characters
 
+# --- Watching a gateway -----------------------------------------------------------------------------------------------
+LOOK = 30.0  # between two looks: a search, the external address and the list
+LOOK_GAP = 5.0  # the same whatever is announced meanwhile: that can be forged
+WATCHED_LAST = 8  # what happened last, shown below the mappings
+
 # --- Watching the network ---------------------------------------------------------------------------------------------
 WATCH_TICK = 1.0  # how soon a sleep of the machine is noticed; nothing tells of it
 ASLEEP = 10.0  # a shorter pause is a busy machine

@@ -16,13 +16,12 @@ from portmapper import home, limits, registry
 from portmapper.access import Access, Means
 from portmapper.attending import Attendant
 from portmapper.backend import Backend, check_offered
-from portmapper.clearing import ClearedMapping, clear
+from portmapper.clearing import ClearedMapping, Swept, clear, sweep
 from portmapper.errors import InvalidRequest, MapperClosed, PortMapperError
 from portmapper.gateway.detect import locate
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
-from portmapper.net import clock
 from portmapper.net.tasks import end_tasks, shielded
 from portmapper.pairing import map_pair
 from portmapper.recording import Record
@@ -259,7 +258,10 @@ class PortMapper:
         return await self.unmap_request(request)
 
     async def unmap_request(self, request: MappingRequest) -> tuple[str, ...]:
-        """Do what `unmap` does, for the request that the mapping was made with; not one towards a peer."""
+        """Do what `unmap` does, for the request that the mapping was made with; raises as `unmap`.
+
+        One towards a peer is an InvalidRequest: it ends with its lease.
+        """
         self._running()
         permitted = self._permitted(request)
         if request.peer is not None:
@@ -285,6 +287,19 @@ class PortMapper:
         cleared = await clear(self._access, inherited.mine) if inherited.mine else []
         await self._record.forget(one.note for one in cleared if one.error is None)
         return (*cleared, *(ClearedMapping(note, reason) for note, reason in inherited.others))
+
+    async def unmap_mine(self) -> Swept:
+        """Remove every mapping of this host from this gateway, whichever program made it; other hosts' ones stay.
+
+        These are what the gateway lists for this host, what is noted in `state`, and by NAT-PMP whatever there is.
+        Mappings of this mapper are closed; other programs that run will open theirs again. Raises NoService.
+        """
+        self._running()
+        for mapping in self.mappings:
+            await mapping.close()
+        swept = await sweep(self._access, await self._record.noted())
+        await self._record.forget_removed(one.note for one in swept.cleared if one.error is None)
+        return swept
 
     async def unmap_all(self, protocol: str) -> tuple[str, ...]:
         """Remove every mapping of this host by `protocol`, whichever program made it. Only NAT-PMP has that.
@@ -312,15 +327,14 @@ class PortMapper:
         It takes as long as the slowest: 2.2 s where a protocol gets no answer.
         """
         self._running()
-        return await self._access.ask_every(lambda backend: backend.external_address())
+        return await self._access.ask_every(lambda backend, _: backend.external_address())
 
     async def probe(self) -> dict[str, float | PortMapperError]:
         """Find out which backends the gateway answers to, changing nothing: by name the seconds, or why not."""
         self._running()
-        begin = clock.now()
 
-        async def answered(_: Backend) -> float:
-            return clock.now() - begin
+        async def answered(_: Backend, seconds: float) -> float:
+            return seconds
 
         return await self._access.ask_every(answered)
 
@@ -331,8 +345,7 @@ class PortMapper:
         """
         self._running()
         found = await self._access.by_first(lambda backend: backend.list_mappings())
-        own = str(self.gateway.source)
-        return tuple(replace(one, own=one.internal_client == own) for one in found)
+        return tuple(one.seen_from(self.gateway.source) for one in found)
 
     def _permitted(self, request: MappingRequest) -> MappingRequest:
         if request.internal_address is None:

@@ -21,7 +21,10 @@ async def open_mapping(
     gateway: Gateway | str | None = None,
     backends: Sequence[str] | None = None,
 ) -> AsyncGenerator[Mapping]:
-    """Open one port for the time of an ``async with`` block; arguments and errors as for PortMapper and its map."""
+    """Open one port for the time of an ``async with`` block.
+
+    `lifetime` in seconds; all arguments and errors are those of PortMapper and its map.
+    """
     async with PortMapper(gateway=gateway, backends=backends) as mapper:
         yield await mapper.map(
             port,

@@ -21,7 +21,7 @@ from portmapper.net import clock
 from portmapper.net.tasks import finish_begun
 from portmapper.state import turns
 from portmapper.state.claims import Claim, Obstacle, holders, superseded
-from portmapper.state.folder import StateFolder
+from portmapper.state.folder import Found, StateFolder
 from portmapper.state.journal import Note, NoteState
 from portmapper.state.key import load_key
 
@@ -192,6 +192,23 @@ class Record:
             self._written = None
             self._left = [*dict.fromkeys((*self._left, *inherited.mine))]
         return inherited
+
+    async def noted(self) -> tuple[Note, ...]:
+        """Return what other programs of this host have or left on this gateway; nothing without a journal."""
+        async with self._busy:
+            if self._folder is None:
+                return ()
+            found: list[Found] = await self._in_thread(self._folder.others, [])
+        now = clock.wall()
+        notes = (note for one in found for note in one.journal.notes)
+        return tuple(note for note in notes if note.gateway == self._gateway() and not note.ended(now))
+
+    async def forget_removed(self, notes: Iterable[Note]) -> None:
+        """Note that these, of programs that died, are on no gateway any more."""
+        over = frozenset(notes)
+        async with self._busy:
+            if self._folder is not None and over:
+                await self._in_thread(partial(turns.forget, self._folder, over.__contains__), None)
 
     async def forget_left(self, request: MappingRequest, backends: Iterable[str]) -> None:
         """Note that what was left of `request` is on this gateway no more, as these backends have it."""

@@ -16,6 +16,7 @@ from portmapper.cli.run import run_command
 from portmapper.cli.schema import schema_command
 from portmapper.cli.show import address_command, gateway_command, list_command
 from portmapper.cli.unmap import unmap_command
+from portmapper.cli.watch import watch_command
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
 
 EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED, EXIT_IN_USE = 1, 2, 3, 4, 5, 6
@@ -47,6 +48,7 @@ _COMMANDS = (
     list_command,
     address_command,
     gateway_command,
+    watch_command,
     doctor_command,
     backends_command,
     schema_command,
@@ -80,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         complain(error.format_message())
         sys.exit(EXIT_USAGE)
+    except click.Abort:  # "no" to a question, or Ctrl-C at it
+        sys.exit(EXIT_OTHER)
     except PortMapperError as error:
         _output(words).error(error)
         sys.exit(exit_code(error))

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,7 @@ def doctor_command(port: str | None, bundle: Path | None, **options: Any) -> int
     judged = verdict(found[0])
     settings.output.write(doctor_object(judged, found[0]), report_lines(judged, found[0]))
     if bundle is not None:
-        _write(bundle, _bundle(judged, found[0]))
+        _write(bundle, bundle_text(judged, found[0], _names()))
     return code or (0 if judged.well else EXIT_WRONG)
 
 
@@ -80,9 +80,12 @@ def _one_port(text: str) -> MappingRequest:
     return request
 
 
-def _bundle(judged: Verdict, findings: Findings) -> str:
-    """Return the report twice, for people and for programs, with everything masked that tells whose it is."""
-    masker = Masker(_names())
+def bundle_text(judged: Verdict, findings: Findings, names: Iterable[tuple[str, str]]) -> str:
+    """Return the report twice, for people and for programs, with everything masked that tells whose it is.
+
+    `names` are those of this host and its user, by kind.
+    """
+    masker = Masker(names)
     about = {"portmapper": __version__, "python": platform.python_version(), "system": platform.platform()}
     facts = masker.redacted({**about, **doctor_object(judged, findings)})
     text = "\n".join(report_lines(judged, findings, masker.redacted_text))

@@ -130,7 +130,8 @@ def listed_line(one: KnownMapping, now: float) -> str:
 
 
 def _noted_by(one: NotedMapping, *, listed: bool) -> str:
-    fate = "" if one.living else ", which is dead"
+    left_on_purpose = one.note.state is NoteState.DETACHED
+    fate = "" if one.living else ", which left it on purpose" if left_on_purpose else ", which is dead"
     by = f"by {one.note.backend} for {safe_text(one.program)}, process {one.pid}{fate}"
     return by if listed else f"{by}; known from its journal only"
 

@@ -15,7 +15,7 @@ from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
 from portmapper.errors import LocalError, NoService, PortMapperError
 from portmapper.gateway.detect import gateways, locate, survey
-from portmapper.known import join
+from portmapper.known import KnownMapping, join
 from portmapper.mapper import PortMapper
 from portmapper.model import ListedMapping
 from portmapper.selection import failure
@@ -81,15 +81,19 @@ def gateway_command(**options: Any) -> int:
 
 
 async def _list(settings: Settings, tasks: TaskGroup) -> None:
-    async with settings.open_mapper(tasks) as mapper:
-        async with progress(f"Asking {mapper.gateway} ..."):
-            listed, problem = await _listed(mapper)
-            noted = await noted_by_this_host(settings.journals)
-        known = join(listed, noted, mapper.gateway, time.time())
+    async with settings.open_mapper(tasks) as mapper, progress(f"Asking {mapper.gateway} ..."):
+        known, problem = await known_mappings(mapper, settings)
     if known or problem is None:
         settings.output.listed(known, mapper.gateway)
     if problem is not None:
         raise problem
+
+
+async def known_mappings(mapper: PortMapper, settings: Settings) -> tuple[tuple[KnownMapping, ...], NoService | None]:
+    """Return what the gateway and the journals of this host know, and why the gateway lists nothing if it does not."""
+    listed, problem = await _listed(mapper)
+    noted = await noted_by_this_host(settings.journals)
+    return join(listed, noted, mapper.gateway, time.time()), problem
 
 
 async def _listed(mapper: PortMapper) -> tuple[tuple[ListedMapping, ...], NoService | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any
+from typing import Any, cast
 
 from portmapper.doctor.findings import Findings
 from portmapper.doctor.problem import Problem
@@ -39,8 +39,8 @@ def plain(value: object) -> Any:
             return convert(value)
     if isinstance(value, float):
         return round(value, _MILLISECONDS)
-    if isinstance(value, tuple | list):
-        return [plain(one) for one in value]
+    if isinstance(value, tuple):
+        return [plain(one) for one in cast("tuple[object, ...]", value)]
     if is_dataclass(value):
         return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     return value

@@ -5,7 +5,6 @@ Everything that does not depend on something else is done at the same time, and 
 
 import functools
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -139,26 +138,30 @@ class _Examination:
         if not asked:
             return port
         first = asked[0]
-        port = replace(port, noted=await self._noted(request, first.gateway), listed=await self._listed(request, first))
+        port = await self._with_noted(port, first.gateway)
+        port = await self._with_listed(port, first)
         return port if port.is_open else replace(port, trials=await self._trials(request, first))
 
-    async def _noted(self, request: MappingRequest, gateway: Gateway) -> tuple[NotedMapping, ...]:
+    async def _with_noted(self, port: PortFindings, gateway: Gateway) -> PortFindings:
         if self._state is None:
-            return ()
+            return port
         try:
             found = await anyio.to_thread.run_sync(functools.partial(noted_mappings, self._state))
-        except LocalError:
-            return ()  # what the command says of its state elsewhere; it is no reason why nobody comes in
+        except LocalError as error:
+            return replace(port, unknown=(*port.unknown, f"what other programs of this host have: {error}"))
         now = clock.wall()
-        return tuple(one for one in found if _is_claimed(one, now) and _is_of(one, request, gateway))
+        mine = (one for one in found if _is_claimed(one, now) and _is_of(one, port.request, gateway))
+        return replace(port, noted=tuple(mine))
 
-    async def _listed(self, request: MappingRequest, asked: _Asked) -> tuple[ListedMapping, ...] | None:
+    async def _with_listed(self, port: PortFindings, asked: _Asked) -> PortFindings:
         if asked.mappings is None:
-            return None
-        with suppress(PortMapperError):
-            listing = list_port(request, asked.gateway, asked.mappings)
-            return await self._timed(f"list of mappings at {asked.gateway}", listing, lambda one: f"{len(one)} of it")
-        return None
+            return port
+        listing = list_port(port.request, asked.gateway, asked.mappings)
+        try:
+            found = await self._timed(f"list of mappings at {asked.gateway}", listing, _list_words)
+        except PortMapperError as error:
+            return replace(port, unknown=(*port.unknown, f"the router's list of mappings: {error}"))
+        return replace(port, listed=found)
 
     async def _trials(self, request: MappingRequest, asked: _Asked) -> tuple[Trial, ...]:
         return tuple([await self._try(request, asked, backend) for backend in self._answering(asked)])
@@ -192,6 +195,10 @@ def _is_of(one: NotedMapping, request: MappingRequest, gateway: Gateway) -> bool
 
 def _firewall_words(found: Firewall) -> str:
     return ", ".join(found.active) or "none seen"
+
+
+def _list_words(found: tuple[ListedMapping, ...]) -> str:
+    return f"{len(found)} of this port"
 
 
 def _search_words(found: Search) -> str:

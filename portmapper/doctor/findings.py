@@ -212,13 +212,15 @@ class Trial:
 class PortFindings:
     """About the port that was asked for. `listeners` is None where the system does not tell; `listed` where no router.
 
-    `noted` are mappings of this port by programs of this host; while there is one, no trial is made.
+    `noted` are mappings of this port by programs of this host; while there is one, no trial is made. `unknown` says
+    what could not be learnt, and why.
     """
 
     request: MappingRequest
     listeners: tuple[Listener, ...] | None = None
     listed: tuple[ListedMapping, ...] | None = None
     noted: tuple[NotedMapping, ...] = ()
+    unknown: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
 
     @property

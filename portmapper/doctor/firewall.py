@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from portmapper import limits
 from portmapper.doctor.findings import Firewall
@@ -23,7 +24,7 @@ async def look() -> Firewall:
     """Return what shows of the firewall, within 2 s. Other systems than Linux show nothing."""
     if sys.platform != "linux":
         return Firewall()
-    active = _named()
+    active = await anyio.to_thread.run_sync(_named)
     rules = await _rules() if os.geteuid() == 0 else None
     found = read_ruleset(rules) if rules else None
     if found is None:
@@ -53,15 +54,15 @@ def _small_text(path: Path) -> str:
 
 
 async def _rules() -> str | None:
-    program = next((path for path in _NFT if os.access(path, os.X_OK)), None)
-    if program is None:
-        return None
-    with anyio.move_on_after(limits.DOCTOR_FIREWALL), suppress(OSError):
-        return await _output(program)
+    with anyio.move_on_after(limits.DOCTOR_FIREWALL):
+        for program in _NFT:
+            with suppress(OSError):  # it is not there
+                return await _output(program)
     return None
 
 
 async def _output(program: str) -> str | None:
+    """Return what `nft` prints, None if it fails or prints more than anybody would read."""
     command = [program, "-j", "list", "ruleset"]
     quiet = subprocess.DEVNULL
     async with await anyio.open_process(command, stdin=quiet, stderr=quiet, env=_ENVIRONMENT) as process:

@@ -6,7 +6,7 @@ from portmapper.doctor.findings import Connection, Findings, GatewayFindings, Ou
 from portmapper.doctor.problem import Code, Problem
 from portmapper.doctor.reach import has_public_address, port_words, services
 from portmapper.doctor.wording import problem, remark
-from portmapper.model import IPAddress, Reachability, reachability
+from portmapper.model import IPAddress, Protocol, Reachability, reachability
 from portmapper.text import safe_text
 
 _FORBIDDEN = {"NOT_AUTHORIZED", "ActionNotAuthorized", "ReadOnly", "HumanInterventionRequired", "UNSUPP_OPCODE"}
@@ -146,7 +146,7 @@ def _conflict(port: PortFindings, instead: str) -> Problem:
         owner=owner,
         instead=instead,
         internal=request.internal_port,
-        another=another,
+        another=str(another) if request.protocol == Protocol.TCP else f"{another}/{request.protocol}",
     )
 
 

@@ -4,11 +4,12 @@ import errno
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
-from portmapper.doctor.findings import Findings, GatewayFindings, Outcome, Refusal
+from portmapper.doctor.findings import Device, Findings, GatewayFindings, Outcome, Refusal
 from portmapper.doctor.problem import Code, Problem
 from portmapper.doctor.wording import problem, remark
 from portmapper.model import Reachability, reachability
 
+_TITLES = {"pcp": "PCP", "natpmp": "NAT-PMP", "upnp": "UPnP"}
 _ICMP = {
     (3, 0): "network unreachable",
     (3, 1): "host unreachable",
@@ -96,7 +97,7 @@ def _ipv4_problems(findings: Findings, first: GatewayFindings) -> Iterator[Probl
         other = others[0].gateway
         through = f" through {other.interface}" if other.interface else ""
         yield problem(Code.WRONG_INTERFACE, gateway=first.gateway, other=other, through=through)
-    elif not stopped:
+    elif not stopped and not _unusable(first):
         yield _nothing_answers(findings, first)
 
 
@@ -104,7 +105,8 @@ def _nothing_answers(findings: Findings, first: GatewayFindings) -> Problem:
     refused = [one.refusal for one in first.questions if one.outcome is Outcome.REFUSED and one.refusal]
     said = refusal_words(next((one for one in refused if one.errno != errno.ECONNREFUSED), Refusal(text="", errno=0)))
     place = {"gateway": first.gateway, "port": port_words(findings), "host": first.gateway.source}
-    return problem(_silence(first, refused), said=said, **place)
+    asked = ", ".join(_TITLES.get(name, name) for name in findings.backends)
+    return problem(_silence(first, refused), said=said, asked=asked, **place)
 
 
 def _silence(first: GatewayFindings, refused: list[Refusal]) -> Code:
@@ -135,10 +137,14 @@ def _ipv6_only(first: GatewayFindings) -> Problem:
 
 
 def _descriptions(first: GatewayFindings) -> Iterator[Problem]:
-    bad = [device for device in first.devices if device.problem and device.claims]
-    if bad:
+    if bad := _unusable(first):
         say = remark if services(first) else problem
         yield say(Code.BAD_DESCRIPTION, device=bad[0].address, why=bad[0].problem)
+
+
+def _unusable(first: GatewayFindings) -> list[Device]:
+    """Return the devices that call themselves gateways and do not describe themselves as such."""
+    return [device for device in first.devices if device.problem and device.claims]
 
 
 def _is_connected(findings: Findings) -> bool:

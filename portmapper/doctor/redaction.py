@@ -5,12 +5,14 @@ networks, devices and mappings. Private addresses stay: without them nothing can
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import TypeAlias
 
 from portmapper.model import IPAddress
 from portmapper.text import safe_text
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 # What these keys hold is somebody's own text; an internal client may be a host's name.
 _KEYS = {
@@ -55,15 +57,15 @@ class Masker:
         self._texts: dict[str, str] = {}
         self._models: set[str] = set()
         for kind, text in names:
-            self._learn(kind, text)
+            self._learn(kind, text, longer_than=1)
 
-    def redacted(self, value: Any) -> Any:
+    def redacted(self, value: Json) -> Json:
         """Return a copy of an object as JSON has it with everything masked."""
         self._models = set(_texts_at(value, _MODELS))
-        for key in _KEYS:
+        for key, kind in _KEYS.items():
             for text in _texts_at(value, {key}):
                 if self._is_own(key, text):
-                    self._learn(_KEYS[key], text)
+                    self._learn(kind, text)
         return self._masked(value)
 
     def redacted_text(self, text: str) -> str:
@@ -76,8 +78,8 @@ class Masker:
         text = _IPV4.sub(lambda match: self._address(match[0]), text)
         return _HEX.sub(r"\1..", text)
 
-    def _masked(self, value: Any, key: str = "") -> Any:
-        if isinstance(value, Mapping):
+    def _masked(self, value: Json, key: str = "") -> Json:
+        if isinstance(value, dict):
             return {name: self._masked(one, name) for name, one in value.items()}
         if isinstance(value, list):
             return [self._masked(one, key) for one in value]
@@ -90,9 +92,9 @@ class Masker:
             return False
         return key != "internal_client" or _parsed(value) is None
 
-    def _learn(self, kind: str, text: str) -> None:
+    def _learn(self, kind: str, text: str, *, longer_than: int = _SHORT) -> None:
         for form in (text, safe_text(text)):
-            if len(form) > _SHORT:
+            if len(form) > longer_than:
                 self._texts[form] = self._mask(kind, text)
 
     def _mask(self, kind: str, text: str) -> str:
@@ -100,17 +102,16 @@ class Masker:
         return self._numbers.setdefault((kind, text.lower()), f"<{kind}-{of_kind + 1}>")
 
     def _address(self, found: str) -> str:
-        text = found.rstrip(":.")
-        plain = text.replace("-", ".").replace("_", ".") if ":" not in text else text
-        try:
-            address = ip_address(plain)
-        except ValueError:
-            return found
-        return found if _is_private(address) else self._mask("address", plain) + found[len(text) :]
+        # What ends a sentence may be taken for a part of it; but :: is one.
+        for text in (found, found.rstrip("."), found[:-1], found.rstrip(":.")):
+            address = _parsed(text if ":" in text else re.sub("[_-]", ".", text))
+            if address is not None:
+                return found if _is_private(address) else self._mask("address", str(address)) + found[len(text) :]
+        return found
 
 
-def _texts_at(value: Any, keys: Set[str], key: str = "") -> Iterator[str]:
-    if isinstance(value, Mapping):
+def _texts_at(value: Json, keys: Set[str], key: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
         for name, one in value.items():
             yield from _texts_at(one, keys, name)
     elif isinstance(value, list):

@@ -82,9 +82,9 @@ def _interface(one: Interface) -> str:
 
 
 def _gateway(one: GatewayFindings) -> Iterator[tuple[str, str]]:
-    alive = {True: "there", False: "not there", None: "not known"}[one.neighbour.alive]
+    alive = {True: "; it is there on the link", False: "; it is not there on the link", None: ""}[one.neighbour.alive]
     hardware = f" ({one.neighbour.hardware})" if one.neighbour.hardware else ""
-    yield "router", f"{one.gateway}{hardware}, asked from {one.gateway.source}; on the link it is {alive}"
+    yield "router", f"{one.gateway}{hardware}, asked from {one.gateway.source}{alive}"
     for question in one.questions:
         yield question.backend, f"{one.gateway}: {_question(question)}"
     if one.search is not None:
@@ -99,17 +99,17 @@ def _question(one: FirstQuestion) -> str:
     result = f" {one.result}" if one.result else ""
     address = f", external address {one.address}" if one.address else ""
     why = f" ({refusal_words(one.refusal)})" if one.refusal else ""
-    answer = f", received {_hex(one.received)}" if one.received else ""
-    return f"{one.outcome}{result}{why} after {_time(one.seconds)}{address}; sent {_hex(one.sent)} {_count(one.times, 'time')}{answer}"
+    received = f", received {_hex(one.received)}" if one.received else ""
+    sent = f"sent {_hex(one.sent)} {_count(one.times, 'time')}"
+    return f"{one.outcome}{result}{why} after {_time(one.seconds)}{address}; {sent}{received}"
 
 
 def _search(one: Search) -> str:
     why = f" ({one.refusal.text})" if one.refusal else ""
     odd = f", {one.nonsense} that make no sense" if one.nonsense else ""
-    told = "; ".join(
-        f"{each.sender} after {_time(each.seconds)}: {each.location} ({each.server})" for each in one.answers
-    )
-    return f"{one.outcome}{why} in {_time(one.seconds)}, {_count(len(one.answers), 'answer')}{odd}{f': {told}' if told else ''}"
+    told = [f"{each.sender} after {_time(each.seconds)}: {each.location} ({each.server})" for each in one.answers]
+    number = _count(len(told), "answer")
+    return "; ".join([f"{one.outcome}{why} in {_time(one.seconds)}, {number}{odd}", *told[: limits.DOCTOR_EVIDENCE]])
 
 
 def _device(one: Device) -> str:
@@ -148,6 +148,7 @@ def _port(findings: Findings, port: PortFindings) -> Iterator[tuple[str, str]]:
         yield "journal", f"{noted.program} (process {noted.pid}) has it: {noted.note.state}{where}"
     for listed in port.listed or ():
         yield "list", _listed(listed)
+    yield from (("not known", text) for text in port.unknown)
     for trial in port.trials:
         yield "trial", _trial(trial)
     if port.is_open:
@@ -158,7 +159,8 @@ def _port(findings: Findings, port: PortFindings) -> Iterator[tuple[str, str]]:
 
 def _listed(one: ListedMapping) -> str:
     whose = "this host" if one.own else one.internal_client
-    return f"{one.external_port}/{one.protocol} leads to {whose} port {one.internal_port} ({one.description})"
+    named = f" ({one.description})" if one.description else ""
+    return f"{one.external_port}/{one.protocol} leads to {whose} port {one.internal_port}{named}"
 
 
 def _trial(one: Trial) -> str:

@@ -40,7 +40,7 @@ _TEXTS = {
         - Renew this host's network settings (DHCP): the router may have another address by now.
         """,
     Code.SERVICES_OFF: """
-        The router at {gateway} is there, but UPnP, NAT-PMP and PCP are switched off on it.
+        The router at {gateway} is there, but has this switched off: {asked}.
         - Switch on UPnP or NAT-PMP in the router's settings, often under 'NAT forwarding', 'Advanced' or 'Home
           network', and run this again.
         - Or forward {port} to {host} by hand there ('port forwarding', 'virtual server').
@@ -58,14 +58,14 @@ _TEXTS = {
         - Or forward {port} to {host} by hand there ('port forwarding', 'virtual server').
         """,
     Code.SILENT: """
-        The router at {gateway} does not answer to UPnP, NAT-PMP or PCP: they are switched off, or filtered on the way.
+        The router at {gateway} does not answer to {asked}: switched off, or filtered on the way.
         - Switch on UPnP or NAT-PMP in the router's settings, often under 'NAT forwarding', 'Advanced' or 'Home
           network', and run this again.
         - In a guest network, a hotel or an office such questions are mostly filtered: use a network of your own.
         - Or forward {port} to {host} by hand there ('port forwarding', 'virtual server').
         """,
     Code.BAD_DESCRIPTION: """
-        The UPnP device at {device} calls itself a router and is not to be used: {why}.
+        The UPnP device at {device} calls itself a router, but its description is of no use: {why}.
         - Restart the router, and look for new firmware.
         - If that device is not your router, find out what it is: it answers in the router's place.
         """,

@@ -46,7 +46,10 @@ class AddressRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapRequest:
-    """Asks for, renews or (with `lifetime` 0) deletes a mapping (sections 3.3 and 3.4). Raises InvalidRequest."""
+    """Asks for, renews or (with `lifetime` 0) deletes a mapping (sections 3.3 and 3.4); `lifetime` in seconds.
+
+    Raises InvalidRequest.
+    """
 
     protocol: Protocol
     internal_port: int
@@ -68,7 +71,7 @@ class MapRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressResponse:
-    """The external address; undefined when `result` is not 0."""
+    """The external address; undefined when `result` is not 0. `epoch` in seconds since the server lost its state."""
 
     result: int
     epoch: int
@@ -81,7 +84,7 @@ class AddressResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapResponse:
-    """What was mapped; only `internal_port` means anything when `result` is not 0."""
+    """What was mapped; only `internal_port` means anything when `result` is not 0. `lifetime` and `epoch` in seconds."""
 
     protocol: Protocol
     result: int
@@ -101,6 +104,7 @@ class MapResponse:
 class UnsupportedVersionResponse:
     """The server does not know the version asked, but `version`; opcode 0 and 8 bytes (section 3.5).
 
+    `epoch` in seconds, as in every answer.
     A PCP server answers so in its own form, where the last 4 of these bytes are no epoch.
     """
 

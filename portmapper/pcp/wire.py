@@ -50,7 +50,7 @@ class AnnounceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapRequest:
-    """Asks for, renews or (with `lifetime` 0) deletes a mapping (section 11.1).
+    """Asks for, renews or (with `lifetime` 0) deletes a mapping (section 11.1); `lifetime` in seconds.
 
     No preference is external port 0 and the all-zeros address of the wanted family.
     """
@@ -83,7 +83,7 @@ class MapRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerRequest:
-    """Asks for, or renews, an outbound mapping to one remote peer (section 12.1)."""
+    """Asks for, or renews, an outbound mapping to one remote peer (section 12.1); `lifetime` in seconds."""
 
     client: IPAddress
     lifetime: int
@@ -129,7 +129,7 @@ class AnnounceResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapResponse:
-    """What was assigned. `lifetime` is the mapping's on success, else how long the error holds."""
+    """What was assigned. `lifetime` is the mapping's on success, else how long the error holds, in seconds as `epoch`."""
 
     result: int
     lifetime: int
@@ -152,7 +152,7 @@ class MapResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerResponse:
-    """What was assigned for one remote peer; the fields are those of MapResponse and PeerRequest."""
+    """What was assigned for one remote peer; the fields are those of MapResponse and PeerRequest, times in seconds."""
 
     result: int
     lifetime: int

@@ -42,9 +42,14 @@ class Window:
         self.key("Enter")
         self.wait(lambda lines: PROMPT.match(lines[-1]) is not None)
         self._raw.write_bytes(b"")
-        self._tmux("send-keys", "-l", command)
+        self.letters(command)
         self.key("Enter")
         self.wait(lambda _: b"\r\n" in self.raw())  # else the prompt from before is taken for that after it
+
+    def letters(self, text: str) -> None:
+        """Type a text."""
+        escaped = f"{text[:-1]}\\;" if text.endswith(";") else text  # at the end of a word it ends a command of tmux
+        self._tmux("send-keys", "-l", escaped)
 
     def key(self, name: str) -> None:
         """Press a key: C-c, Enter."""
@@ -65,6 +70,10 @@ class Window:
     def coloured(self) -> str:
         """Return what the window shows and has scrolled away, with the sequences that colour it."""
         return self._tmux("capture-pane", "-p", "-e", "-S", "-")
+
+    def coloured_screen(self) -> str:
+        """Return what the window shows now, with the sequences that colour it."""
+        return self._tmux("capture-pane", "-p", "-e")
 
     def raw(self) -> bytes:
         """Return the bytes that came to the terminal since `start`: the command, as it was typed, and all after it."""
@@ -147,7 +156,7 @@ class Server:
         self.tmux("pipe-pane", "-t", name, "-O", f"cat >> {shlex.quote(str(raw))}")
         window = Window(self, name, raw)
         try:
-            window.wait(lambda lines: PROMPT.match(lines[-1]) is not None)
+            window.wait(lambda lines: lines[-1].rstrip().endswith("$"))
             yield window
         finally:
             self.tmux("kill-session", "-t", name)
