@@ -152,21 +152,30 @@ class Access:
                     selection.reject(backend, reason)
             raise selection.failure()
 
-    async def ask_every(self, work: Callable[[Backend], Awaitable[T]]) -> dict[str, T | PortMapperError]:
-        """Do `work` with every backend, all at once; return by name what came of it, or why nothing did."""
+    async def ask_every(self, work: Callable[[Backend, float], Awaitable[T]]) -> dict[str, T | PortMapperError]:
+        """Do `work` with every backend, all at once; return by name what came of it, or why nothing did.
+
+        `work` is told the seconds after which the gateway answered.
+        """
         outcomes: dict[str, T | PortMapperError] = {}
         options = self._options(patient=False)
 
-        async def ask_one(candidate: Candidate) -> None:
+        async def ask_one(name: str, kind: type[Backend]) -> None:
+            begin = clock.now()
             try:
-                outcomes[candidate.name] = await _ask_opened(await candidate.load().open(self.gateway, options), work)
+                opened = await kind.open(self.gateway, options)
+                outcomes[name] = await _ask_opened(opened, work, clock.now() - begin)
             except PortMapperError as reason:
-                outcomes[candidate.name] = reason
+                outcomes[name] = reason
 
+        loaded = {candidate.name: _loaded(candidate) for candidate in self._means.candidates}  # takes time by itself
         async with anyio.create_task_group() as tasks:
-            for candidate in self._means.candidates:
-                tasks.start_soon(ask_one, candidate)
-        return {candidate.name: outcomes[candidate.name] for candidate in self._means.candidates}
+            for name, kind in loaded.items():
+                if isinstance(kind, PortMapperError):
+                    outcomes[name] = kind
+                else:
+                    tasks.start_soon(ask_one, name, kind)
+        return {name: outcomes[name] for name in loaded}
 
     def select(self, *, patient: bool = False) -> Selection:
         """Return the backends that answer, to be entered."""
@@ -228,9 +237,16 @@ class Access:
         return self._trusted[0]
 
 
-async def _ask_opened(backend: Backend, work: Callable[[Backend], Awaitable[T]]) -> T:
+def _loaded(candidate: Candidate) -> type[Backend] | PortMapperError:
     try:
-        return await work(backend)
+        return candidate.load()
+    except PortMapperError as reason:
+        return reason
+
+
+async def _ask_opened(backend: Backend, work: Callable[[Backend, float], Awaitable[T]], seconds: float) -> T:
+    try:
+        return await work(backend, seconds)
     finally:
         with shielded(limits.GRACE):
             await backend.close()

@@ -5,9 +5,12 @@ and the answer decides.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeAlias
 
 import anyio
 
@@ -18,8 +21,12 @@ from portmapper.natpmp import wire as natpmp
 from portmapper.net.multicast import GroupSocket, Listener, UnicastListener
 from portmapper.pcp import wire as pcp
 from portmapper.upnp.boot import BootWatch
+from portmapper.upnp.ssdp import decode_notification, is_gateway
 
 _log = logging.getLogger(__name__)
+
+Datagram: TypeAlias = tuple[bytes, IPAddress, int]
+"""What came, and the address and port it came from."""
 
 
 async def listen(gateway: Gateway, ask: Callable[[], Awaitable[None]]) -> None:
@@ -62,6 +69,77 @@ async def listen_for_updates(gateway: Gateway, notice: Callable[[bytes], None]) 
         _log.info("mapping updates of %s cannot be heard: %s", gateway, problem)
 
 
+class Source(StrEnum):
+    """How an announcement comes."""
+
+    PCP = "pcp"
+    NAT_PMP = "natpmp"
+    SSDP = "ssdp"
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """Something that came unasked in the name of a gateway. `kind` is a word of the protocol for what it says."""
+
+    source: Source
+    kind: str
+
+
+Reader: TypeAlias = Callable[[bytes, IPAddress, int], Announcement | None]
+
+
+async def hear(gateway: Gateway, tell: Callable[[Announcement], None]) -> None:
+    """Call `tell` for what is announced in the name of `gateway`, of each kind at most once a second, until cancelled.
+
+    For those who show it: it may be forged.
+    """
+    groups = (
+        (_group(gateway.address), limits.ANNOUNCEMENT_PORT, partial(_announcement, gateway)),
+        (_ssdp_group(gateway.address), limits.SSDP_PORT, partial(_notification, gateway)),
+    )
+    async with anyio.create_task_group() as tasks:
+        for group, port, read in groups:
+            tasks.start_soon(_hear, gateway, group, port, read, tell)
+
+
+async def _hear(
+    gateway: Gateway,
+    group: IPAddress,
+    port: int,
+    read: Reader,
+    tell: Callable[[Announcement], None],
+) -> None:
+    try:
+        with GroupSocket(group, port, gateway) as listener:
+            while True:
+                await listener.wait()
+                for announcement in {read(*heard): None for heard in _at_once(listener)}:
+                    if announcement is not None:
+                        tell(announcement)
+                await anyio.sleep(limits.CHECK_GAP)
+    except GatewayUnreachable as problem:
+        _log.info("what is announced to %s cannot be heard: %s", group, problem)
+
+
+def _announcement(gateway: Gateway, data: bytes, sender: IPAddress, port: int) -> Announcement | None:
+    if not _is_announced(gateway, data, sender, port):
+        return None
+    if data[:1] == bytes([natpmp.VERSION]):
+        return Announcement(Source.NAT_PMP, "address")
+    update = isinstance(pcp.decode_response(data), pcp.MapResponse)
+    return Announcement(Source.PCP, "update" if update else "announce")
+
+
+def _notification(gateway: Gateway, data: bytes, sender: IPAddress, _port: int) -> Announcement | None:
+    try:
+        notification = decode_notification(data)
+    except ProtocolError:
+        return None
+    if not (_is_at(gateway, sender) and is_gateway(notification.nt)):
+        return None
+    return Announcement(Source.SSDP, notification.kind.rpartition(":")[2])
+
+
 async def _heard(listener: Listener, counts: Callable[[bytes, IPAddress, int], bool]) -> bytes:
     """Return the next datagram that counts.
 
@@ -69,13 +147,19 @@ async def _heard(listener: Listener, counts: Callable[[bytes, IPAddress, int], b
     """
     while True:
         await listener.wait()
-        for _ in range(limits.HEARD_AT_ONCE):
-            heard = listener.poll()
-            if heard is None:
-                break
+        for heard in _at_once(listener):
             if counts(*heard):
                 return heard[0]
         await anyio.sleep(limits.UNHEARD_GAP)
+
+
+def _at_once(listener: Listener) -> Iterator[Datagram]:
+    """Return what is waiting to be read, bounded."""
+    for _ in range(limits.HEARD_AT_ONCE):
+        heard = listener.poll()
+        if heard is None:
+            return
+        yield heard
 
 
 def _is_announced(gateway: Gateway, data: bytes, sender: IPAddress, port: int) -> bool:

@@ -56,6 +56,9 @@ class Backend(ABC):
     offers: ClassVar[frozenset[Feature]] = frozenset()
     """What it can do beyond a TCP or UDP port of this host; a request that needs more does not get here."""
 
+    tells_address: ClassVar[bool] = True
+    """Whether it is told the external address without changing anything on the gateway."""
+
     @classmethod
     @abstractmethod
     async def open(cls, gateway: Gateway, options: BackendOptions) -> Self:

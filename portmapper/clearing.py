@@ -71,7 +71,7 @@ async def sweep(access: Access, notes: Iterable[Note]) -> Swept:
     All is looked for before anything is removed: what one backend made another may list, and a third remove.
     """
     work = _Sweep(access.gateway, notes)
-    listings = await access.ask_every(work.look)
+    listings = await access.ask_every(lambda backend, _: work.look(backend))
     for name, listed in listings.items():
         work.add(name, [] if isinstance(listed, PortMapperError) else listed)
     await access.by_each(work.remove)

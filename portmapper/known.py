@@ -21,6 +21,11 @@ class KnownMapping:
     noted: NotedMapping | None
 
     @property
+    def place(self) -> tuple[object, ...]:
+        """What tells it from the others of its gateway."""
+        return (self.protocol, self.external_port, self.remote, self.internal_client, self.internal_port)
+
+    @property
     def protocol(self) -> Protocol:
         """Its protocol."""
         return self.listed.protocol if self.listed else self._of_note.note.request.protocol

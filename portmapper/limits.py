@@ -136,6 +136,9 @@ PAIR_TRIES = 8  # external ports tried for TCP and UDP together: with half of al
 PAIR_PORTS = (1024, 49151)  # of which those are: below are the system's, above those that a NAT hands out by itself
 
 # --- The command ------------------------------------------------------------------------------------------------------
+REDRAW = 1.0  # between two pictures of the table, which counts seconds
+REDRAW_GAP = 0.5  # the same when something happens: a terminal far away gets a page for each
+UNDRAWN = 500  # lines kept for a terminal that takes none just now; the oldest go first
 COMMAND_PORTS = 128  # opened by one command: RELEASES, so that all are given back at once
 HOOK = 30.0  # one run of a hook: it may talk to another host, but one that hangs must not hide all later changes
 HOOK_QUIET = 0.2  # a restart of the router is a burst of changes: what they come to is told
@@ -146,6 +149,11 @@ HOOK_KILL = 0.25  # between asking a hook to end, and ending it
 HOOK_PIPES = 0.1  # for the rest of what it said; a program that it left behind may keep the pipe open for ever
 HOOK_LINES = 100  # of its output that are passed on
 HOOK_LINE = 500  # characters
+
+# --- Watching a gateway -----------------------------------------------------------------------------------------------
+LOOK = 30.0  # between two looks: a search, the external address and the list
+LOOK_GAP = 5.0  # the same whatever is announced meanwhile: that can be forged
+WATCHED_LAST = 8  # what happened last, shown below the mappings
 
 # --- Watching the network ---------------------------------------------------------------------------------------------
 WATCH_TICK = 1.0  # how soon a sleep of the machine is noticed; nothing tells of it

@@ -22,7 +22,6 @@ from portmapper.gateway.detect import locate
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest, Protocol, RemoteFilter
-from portmapper.net import clock
 from portmapper.net.tasks import end_tasks, shielded
 from portmapper.pairing import map_pair
 from portmapper.recording import Record
@@ -328,15 +327,14 @@ class PortMapper:
         It takes as long as the slowest: 2.2 s where a protocol gets no answer.
         """
         self._running()
-        return await self._access.ask_every(lambda backend: backend.external_address())
+        return await self._access.ask_every(lambda backend, _: backend.external_address())
 
     async def probe(self) -> dict[str, float | PortMapperError]:
         """Find out which backends the gateway answers to, changing nothing: by name the seconds, or why not."""
         self._running()
-        begin = clock.now()
 
-        async def answered(_: Backend) -> float:
-            return clock.now() - begin
+        async def answered(_: Backend, seconds: float) -> float:
+            return seconds
 
         return await self._access.ask_every(answered)
 
@@ -347,8 +345,7 @@ class PortMapper:
         """
         self._running()
         found = await self._access.by_first(lambda backend: backend.list_mappings())
-        own = str(self.gateway.source)
-        return tuple(replace(one, own=one.internal_client == own) for one in found)
+        return tuple(one.seen_from(self.gateway.source) for one in found)
 
     def _permitted(self, request: MappingRequest) -> MappingRequest:
         if request.internal_address is None:

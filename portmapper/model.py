@@ -1,6 +1,6 @@
 """The nouns: gateway, what was granted, and what happened; with those of a request."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import TypeAlias
@@ -92,6 +92,10 @@ class ListedMapping:
     description: str
     lifetime: int
     own: bool = False
+
+    def seen_from(self, host: IPAddress) -> "ListedMapping":
+        """Return it with `own` for the host at that address."""
+        return replace(self, own=self.internal_client == str(host))
 
 
 class MappingState(StrEnum):

@@ -18,7 +18,7 @@ def schema_command() -> int:
     portmapper schema                        all of it
     portmapper schema | jq '."$defs".listed' one kind of object
 
-    Every object is named by its key event; none has keys that are not in the schema.
+    Every object is named by its key event; none has keys that are not in the schema, but the evidence of doctor.
     """  # noqa: D301 - \b is click's word for "keep these lines"
     click.echo(schema_text(), nl=False)
     return 0

@@ -55,8 +55,7 @@ class Settings:
 
         The simulated one runs in `tasks`: it has to outlive a cancellation here, to see its mappings released.
         """
-        state = None if self.simulate else self.state
-        async with self.open_gateway(tasks) as gateway, self._mapper(gateway, state) as mapper:
+        async with self.open_gateway(tasks) as gateway, self._mapper(gateway, self.journals) as mapper:
             yield mapper
 
     @asynccontextmanager

@@ -1,5 +1,6 @@
 """Leave cleanly when told to."""
 
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -9,23 +10,33 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from portmapper.errors import PortMapperError
 
-Session = Callable[[TaskGroup], Awaitable[None]]
-"""The work of a command; gets a group for tasks that go on while it cleans up after a signal."""
+Session = Callable[[TaskGroup], Awaitable[int | None]]
+"""The work of a command; gets a group for tasks that go on while it cleans up after a signal. Returns the exit code."""
 
+Divert = Callable[[signal.Signals], bool]
+"""Deal with a signal in another way; returns whether it did."""
+
+_SHOW_CURSOR = b"\x1b[?25h"
 _CONVENTION = 128  # a shell reads 128 + n as "ended by signal n"
 
 
-def run_session(session: Session) -> int:
+def _divert_nothing(_number: signal.Signals) -> bool:
+    return False
+
+
+def run_session(session: Session, divert: Divert = _divert_nothing) -> int:
     """Run `session` in an event loop of its own; the rest as `run_until_signal`."""
-    return anyio.run(run_until_signal, session)
+    return anyio.run(run_until_signal, session, divert)
 
 
-async def run_until_signal(session: Session) -> int:
-    """Run `session` to its end and return 0, or cancel it at a signal and return 128 + n once it has cleaned up.
+async def run_until_signal(session: Session, divert: Divert = _divert_nothing) -> int:
+    """Run `session` to its end and return its exit code, 0 if it has none.
 
-    A second signal ends the process at once. Raises what the session raises, if it is a PortMapperError.
+    A signal that `divert` leaves alone cancels it: then 128 + n is returned, once it has cleaned up. A second one ends
+    the process at once. Raises what the session raises, if it is a PortMapperError.
     """
     received: list[signal.Signals] = []
+    code: int | None = None
     failure: PortMapperError | None = None
     work, listening = anyio.CancelScope(), anyio.CancelScope()
 
@@ -33,6 +44,8 @@ async def run_until_signal(session: Session) -> int:
         with listening, anyio.open_signal_receiver(*_handled()) as numbers:
             task_status.started()
             async for number in numbers:
+                if divert(number):
+                    continue
                 if received:
                     _end_at_once(number)
                 received.append(number)
@@ -43,7 +56,7 @@ async def run_until_signal(session: Session) -> int:
         await tasks.start(listen)
         with work:
             try:
-                await session(tasks)
+                code = await session(tasks)
             except PortMapperError as error:
                 failure = error  # raised outside: the group would wrap it
         listening.cancel()
@@ -51,7 +64,7 @@ async def run_until_signal(session: Session) -> int:
         return _CONVENTION + received[0]
     if failure is not None:
         raise failure
-    return 0
+    return code or 0
 
 
 def _handled() -> list[signal.Signals]:
@@ -70,5 +83,7 @@ def _end_line(number: int) -> None:
 
 
 def _end_at_once(number: signal.Signals) -> None:
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), _SHOW_CURSOR)  # what was drawn may have hidden it, and nobody else will show it
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

@@ -42,9 +42,13 @@ def verdict_line(answers: Answers) -> str:
         who = f"warning: {_listing(names)} differ"
     if verdict.address is None:
         return f"{who}: the gateway has no external address now"
-    meaning = reachability(verdict.address)
-    alarm = "" if verdict.agree is False or meaning not in _ALARMING else "warning: "
-    return f"{alarm}{who}: {verdict.address} is {_MEANINGS[meaning]}"
+    alarm = "" if verdict.agree is False or reachability(verdict.address) not in _ALARMING else "warning: "
+    return f"{alarm}{who}: {verdict.address} is {meaning(verdict.address)}"
+
+
+def meaning(address: IPAddress) -> str:
+    """Return what an external address promises, in words that follow "is"."""
+    return _MEANINGS[reachability(address)]
 
 
 _ALARMING = {Reachability.DOUBLE_NAT, Reachability.CGNAT}

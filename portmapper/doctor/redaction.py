@@ -57,7 +57,7 @@ class Masker:
         self._texts: dict[str, str] = {}
         self._models: set[str] = set()
         for kind, text in names:
-            self._learn(kind, text)
+            self._learn(kind, text, longer_than=1)
 
     def redacted(self, value: Json) -> Json:
         """Return a copy of an object as JSON has it with everything masked."""
@@ -92,9 +92,9 @@ class Masker:
             return False
         return key != "internal_client" or _parsed(value) is None
 
-    def _learn(self, kind: str, text: str) -> None:
+    def _learn(self, kind: str, text: str, *, longer_than: int = _SHORT) -> None:
         for form in (text, safe_text(text)):
-            if len(form) > _SHORT:
+            if len(form) > longer_than:
                 self._texts[form] = self._mask(kind, text)
 
     def _mask(self, kind: str, text: str) -> str:

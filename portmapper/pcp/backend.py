@@ -36,6 +36,7 @@ class PcpBackend(Backend):
     name: ClassVar[str] = "pcp"
     title: ClassVar[str] = "PCP"
     offers: ClassVar[frozenset[Feature]] = frozenset(Feature)
+    tells_address: ClassVar[bool] = False
 
     def __init__(self, gateway: Gateway, options: BackendOptions) -> None:
         self._gateway = gateway

@@ -13,7 +13,7 @@ import pytest
 from portmapper import limits
 from portmapper.cli.hooks import Hooks
 from portmapper.errors import GatewayTimeout
-from portmapper.model import Changed, Closed, Lost, Mapped, Renewed, Restored
+from portmapper.model import Changed, Closed, Event, Lost, Mapped, Renewed, Restored
 from tests.cli.leases import StandIn, lease
 
 pytestmark = pytest.mark.anyio
@@ -69,7 +69,13 @@ async def test_it_finds_everything_in_its_environment(tmp_path: Path) -> None:
 async def test_it_runs_for_every_change_and_for_no_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HOOK_QUIET", 0.0)
     one = StandIn()
-    changes = [Mapped(lease()), Lost(lease(), GONE), Mapped(lease()), Restored(lease()), Changed(lease(), lease())]
+    changes: list[Event] = [
+        Mapped(lease()),
+        Lost(lease(), GONE),
+        Mapped(lease()),
+        Restored(lease()),
+        Changed(lease(), lease()),
+    ]
     async with hooks(f"echo $PORTMAPPER_EVENT >> {tmp_path}/said", [], one) as running:
         for count, change in enumerate(changes, 1):
             running.tell(one.mapping, change)

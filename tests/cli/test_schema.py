@@ -14,6 +14,7 @@ import pytest
 
 from portmapper.cli import objects
 from portmapper.cli.schema import schema_text
+from portmapper.doctor.problem import Code
 from portmapper.errors import NoService, UnknownBackend
 from portmapper.model import Changed, Closed, Endpoint, Event, Feature, Gateway, Lease, Lost, Reachability
 from portmapper.request import MappingRequest, Protocol
@@ -107,6 +108,7 @@ def test_the_words_of_the_schema_are_those_of_the_library() -> None:
     defs = SCHEMA["$defs"]
     assert defs["reachability"]["enum"] == list(Reachability)
     assert defs["note_state"]["enum"] == list(NoteState)
+    assert defs["verdict"]["enum"] == list(Code)
     features = defs["backend"]["properties"]["features"]["items"]["enum"]
     assert features == sorted(one.name.lower().replace("_", "-") for one in Feature)
 
@@ -122,8 +124,8 @@ def left(state: Path) -> None:
     dead.abandon()
 
 
-OTHER_KINDS = {"renewed", "restored", "changed", "lost", "closed"}
-"""Only a command that goes on for long prints these; the events of the library above are the same objects."""
+OTHER_KINDS = {"renewed", "restored", "changed", "lost", "closed", "watched"}
+"""Only a command that goes on for long prints these: see the events of the library above, and test_watch."""
 
 
 def test_everything_that_the_commands_print_is_of_the_schema_and_every_kind_is_printed(
@@ -141,7 +143,9 @@ def test_everything_that_the_commands_print_is_of_the_schema_and_every_kind_is_p
         ("address", "--simulate"),
         ("gateway",),
         ("gateway", "--gateway", "127.0.0.2"),
+        ("doctor", "--simulate"),
         ("backends",),
+        ("doctor", "8080", "--simulate", "--backend", "natpmp"),
         ("backends", "--probe", "--simulate", "--backend", "upnp"),
     ]:
         found = inside(*arguments, "--json").objects
@@ -154,9 +158,12 @@ def test_everything_that_the_commands_print_is_of_the_schema_and_every_kind_is_p
 def survey(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the routes lead to one router that can be asked and to a tunnel that has none."""
     from portmapper.cli import show
+    from portmapper.doctor.findings import Network
     from portmapper.gateway.tables.ranking import Candidate
 
+    monkeypatch.setattr("portmapper.doctor.host.network", lambda _: Network())
     router = Candidate(NOWHERE.address, "eth0", None, NOWHERE.source, 0, ("the default route",), usable=True)
     tunnel = Candidate(None, "tun0", None, None, 1, ("no gateway: a tunnel",), usable=False)
     monkeypatch.setattr(show, "gateways", lambda interface: (NOWHERE,))
+    monkeypatch.setattr("portmapper.doctor.host.source_towards", lambda address: NOWHERE.source)
     monkeypatch.setattr(show, "survey", lambda interface: ((router, NOWHERE), (tunnel, None)))

@@ -1,12 +1,14 @@
 """The rows of the page for crab_nat."""
 
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
 import portmapper
-from portmapper import natpmp
+from portmapper import natpmp, sync
+from portmapper.model import IPAddress
 from portmapper.testing import SimulatedGateway
 from tests.docs.coming_from.rows import Ours, a_mapper, a_mapping, checks, on_the_router
 
@@ -188,8 +190,14 @@ async def retry_after(ours: Ours) -> None:
 
 @checks("crab-failure-timeout")
 async def failure_timeout(ours: Ours) -> None:
-    error = await why_not(backend="upnp", upnp=False)
-    assert type(error.reasons["upnp"]) is await ours.run(portmapper=portmapper)
+    class Silent(SimulatedGateway):
+        def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
+            return []
+
+    async with Silent() as silent:
+        ask = partial(sync.external_address, gateway=silent.gateway, backends=["pcp"], timeout=0.1)
+        with pytest.raises(await ours.run(portmapper=portmapper)):
+            await anyio.to_thread.run_sync(ask)
 
 
 @checks("crab-failure-socket")

@@ -18,7 +18,7 @@ import anyio
 import portmapper
 from portmapper.testing import SimulatedGateway
 from tests.docs.blocks import ROOT
-from tests.docs.home import Home
+from tests.docs.home import Home, nobody_works
 
 FOLDER = ROOT / "docs/coming-from"
 _ROW = re.compile(r"\| (?P<theirs>.*?) <!-- (?P<id>[a-z0-9-]+) --> \| (?P<ours>.*) \|")
@@ -98,6 +98,7 @@ async def run_check(identity: str) -> None:
     with anyio.fail_after(20):
         async with SimulatedGateway() as simulated, AsyncExitStack() as stack:
             stack.enter_context(Home((simulated.gateway,)).lived_in())
+            stack.push_async_callback(nobody_works)
             await CHECKS[identity](Ours(rows()[identity], simulated, stack))
 
 

@@ -1,0 +1,81 @@
+"""`portmapper watch`: see what happens on the gateway, change nothing."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+from anyio.abc import TaskGroup
+
+from portmapper import limits
+from portmapper.cli.screen import Screen
+from portmapper.cli.settings import Settings, settings_of, with_settings
+from portmapper.cli.signals import run_session
+from portmapper.cli.watched import sighting_line, sighting_object
+from portmapper.request import check_interval
+from portmapper.sightings import Sighting
+from portmapper.watching import GatewayWatch
+
+_REFRESH = 1.0  # seconds: how soon a terminal of another size is drawn to
+
+
+@click.command("watch")
+@click.option(
+    "--interval",
+    type=float,
+    default=limits.LOOK,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to look; after an announcement at once.",
+)
+@with_settings
+def watch_command(interval: float, **options: Any) -> int:
+    """Show what the gateway announces, answers and lists, until interrupted; nothing is changed there.
+
+    \b
+    portmapper watch                   a view that is kept up to date; in a pipe one line for each change
+    portmapper watch --interval 10     look every 10 seconds (at least 5)
+    portmapper watch --json | jq .     for programs, one object for each change
+
+    What there is at the beginning comes as changes too. Announcements are those of PCP, NAT-PMP and UPnP; anybody on
+    the network can send them, so they are shown and the gateway is asked. PCP alone does not tell the external address.
+    """  # noqa: D301 - \b is click's word for "keep these lines"
+    check_interval(interval)
+    return run_session(partial(_watch, settings_of(options), interval))
+
+
+async def _watch(settings: Settings, interval: float, tasks: TaskGroup) -> None:
+    async with settings.open_gateway(tasks) as gateway:
+        begin = partial(
+            GatewayWatch,
+            gateway=gateway,
+            interface=settings.interface,
+            backends=settings.backends,
+            state=settings.journals,
+            interval=interval,
+        )
+        await (_draw(begin) if settings.output.draws else _print(begin, settings))
+
+
+async def _print(begin: Callable[[Callable[[Sighting], None]], GatewayWatch], settings: Settings) -> None:
+    def tell(sighting: Sighting) -> None:
+        now = time.time()
+        settings.output.write(sighting_object(sighting, now), [sighting_line(sighting, now)])
+
+    await begin(tell).run()
+
+
+async def _draw(begin: Callable[[Callable[[Sighting], None]], GatewayWatch]) -> None:
+    from rich.live import Live  # noqa: PLC0415 - 80 ms that most calls need not spend
+
+    screen = Screen()
+    watch = begin(lambda sighting: screen.take(sighting, time.time()))
+    with Live(auto_refresh=False, vertical_overflow="crop") as live:  # no thread of rich's: drawn from here
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch.run)
+            while True:
+                size = live.console.size
+                live.update(screen.draw(watch.view, size.width, size.height, time.time()), refresh=True)
+                await anyio.sleep(_REFRESH)
