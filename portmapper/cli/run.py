@@ -36,7 +36,7 @@ class _WithCommand(click.Command):
         return [*super().collect_usage_pieces(ctx), "-- COMMAND [ARG]..."]
 
 
-@click.command("run", cls=_WithCommand)
+@click.command("run", cls=_WithCommand, short_help="Open ports while a command runs.")
 @with_wishes
 @click.option("--anyway", is_flag=True, help="Run COMMAND even if the ports cannot be opened.")
 @with_settings
