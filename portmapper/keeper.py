@@ -161,6 +161,10 @@ class Keeper:
         await self._releaser.release([holding])
         self._renewer.heal(twins)
 
+    def next_attempt(self, holding: Holding) -> float:
+        """Return when `holding` is to be renewed, or tried for again, on the clock of leases."""
+        return self._renewer.next_attempt(holding)
+
     def detach(self, holding: Holding) -> None:
         """Forget it without giving the lease back. Raises NotHere."""
         self.check_here()

@@ -17,6 +17,7 @@ from portmapper.model import (
     RemoteFilter,
     reachability,
 )
+from portmapper.net import clock
 from portmapper.notifying import Callback
 from portmapper.request import parse_remote
 
@@ -38,6 +39,10 @@ class Owner(Interface):
 
     def detach(self, holding: Holding) -> None:
         """Forget it without giving the lease back."""
+        ...
+
+    def next_attempt(self, holding: Holding) -> float:
+        """Return when it is to be renewed, or tried for again, on the clock of leases."""
         ...
 
     def notify(self, holding: Holding, callback: Callback) -> Callable[[], None]:
@@ -106,6 +111,19 @@ class Mapping:
     def gateway(self) -> Gateway:
         """The gateway that gave the lease."""
         return self._holding.lease.gateway
+
+    @property
+    def remaining(self) -> float:
+        """The seconds until the lease ends by itself; infinity for one without end, 0 while there is none."""
+        return max(self._holding.ends - clock.now(), 0.0) if self.state is MappingState.MAPPED else 0.0
+
+    @property
+    def next_attempt(self) -> float:
+        """The seconds until it is renewed, or tried for again while it is lost.
+
+        Infinity while it is being tried for, and after the end.
+        """
+        return max(self._owner.next_attempt(self._holding) - clock.now(), 0.0)
 
     @property
     def problem(self) -> PortMapperError | None:

@@ -66,6 +66,10 @@ class Renewer:
         self._tell(events.Dropped(holding))
         return twins
 
+    def next_attempt(self, holding: Holding) -> float:
+        """Return when `holding` is to be renewed, or tried for again, on the clock of leases."""
+        return self._engine.next_attempt(holding)
+
     def recover(self) -> None:
         """Renew everything soon: after a random wait, one after the other in the order in which it was made."""
         self._tell(events.StateLost())

@@ -139,6 +139,11 @@ class RenewalSchedule:
             plan.extra = until
             self._push_next(key, plan)
 
+    def next_attempt(self, key: Hashable) -> float:
+        """Return when the next attempt for `key` is due; infinity if none is scheduled."""
+        plan = self._plans.get(key)
+        return inf if plan is None else plan.next
+
     def discard(self, key: Hashable) -> None:
         """Forget everything scheduled for `key`."""
         self._plans.pop(key, None)

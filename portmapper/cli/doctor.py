@@ -51,6 +51,8 @@ def doctor_command(port: str | None, bundle: Path | None, **options: Any) -> int
     """
     request = None if port is None else _one_port(port)
     settings = settings_of(options)
+    if bundle is not None:
+        _write(bundle, "")  # told before anything is opened, if it cannot be done
     found: list[Findings] = []
     code = run_session(partial(_examine, settings, request, found))
     if not found:

@@ -1,5 +1,6 @@
 """`portmapper map`: open ports and keep them open."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,14 +12,16 @@ from portmapper.cli.following import follow, standing
 from portmapper.cli.opening import open_all
 from portmapper.cli.settings import with_settings
 from portmapper.cli.signals import run_session
+from portmapper.cli.terminal import can_redraw
 from portmapper.cli.wanted import Wanted, wanted_of, with_wishes
 
 
 @click.command("map")
 @with_wishes
 @click.option("--once", is_flag=True, help="Map, print and leave the lease to end by itself.")
+@click.option("--plain", is_flag=True, help="Print lines on a terminal too, no table that is kept up to date.")
 @with_settings
-def map_command(once: bool, **options: Any) -> int:
+def map_command(once: bool, plain: bool, **options: Any) -> int:
     """Open ports until interrupted (Ctrl-C, SIGTERM or SIGHUP).
 
     \b
@@ -37,7 +40,9 @@ def map_command(once: bool, **options: Any) -> int:
     """  # noqa: D301 - \b is click's word for "keep these lines"
     if once and (options["hook"] or options["write"]):
         raise click.UsageError("--once goes without --exec and --write: it does not stay to see changes")
-    return run_session(partial(_map_once if once else _map_and_hold, wanted_of(options)))
+    wanted = wanted_of(options)
+    live = can_redraw() and not (plain or options["as_json"])
+    return run_session(partial(_map_once if once else _map_and_hold, replace(wanted, live=live)))
 
 
 async def _map_and_hold(wanted: Wanted, tasks: TaskGroup) -> None:

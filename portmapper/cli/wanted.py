@@ -9,6 +9,7 @@ import click
 from portmapper import limits
 from portmapper.cli.following import Attendant, Printing
 from portmapper.cli.hooks import Hooks
+from portmapper.cli.live import Board
 from portmapper.cli.output import complain
 from portmapper.cli.ports import Wish, parse_ports
 from portmapper.cli.settings import Settings, settings_of
@@ -26,10 +27,11 @@ class Wanted:
     settings: Settings
     hook: str | None
     place: Place | None
+    live: bool = False
 
     def attendants(self) -> list[Attendant]:
         """Return whom to tell what happens; to be called in the event loop."""
-        wanted: list[Attendant] = [Printing(self.settings.output)]
+        wanted: list[Attendant] = [Board() if self.live else Printing(self.settings.output)]
         if self.hook is not None:
             wanted.append(Hooks(self.hook, complain))
         if self.place is not None:

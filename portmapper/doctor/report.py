@@ -158,8 +158,8 @@ def _port(findings: Findings, port: PortFindings) -> Iterator[tuple[str, str]]:
     yield from (("not known", text) for text in port.unknown)
     for trial in port.trials:
         yield "trial", _trial(trial)
-    if port.is_open:
-        yield "trial", "none was made: what is open already was not touched"
+    if port.is_claimed:
+        yield "trial", "none was made: what a program of this host has or asks for was not touched"
     elif not port.trials and findings.gateways:
         yield "trial", "none was made: there was no service to ask"
 

@@ -91,6 +91,10 @@ class Engine:
         standing = self._standings.get(key)
         return standing is not None and standing.doubted
 
+    def next_attempt(self, key: Key) -> float:
+        """Return when `key` is to be renewed, or tried for again; infinity for never."""
+        return self._schedule.next_attempt(key)
+
     def handle(self, event: Event, now: float) -> list[Action]:  # noqa: PLR0911, PLR0912 - a table
         """Take note of what happened at `now`, and return what is to be done."""
         match event:

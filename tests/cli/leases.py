@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import cast
 
+from portmapper.errors import PortMapperError
 from portmapper.mapping import Mapping
 from portmapper.model import Endpoint, Gateway, Lease, MappingRequest, MappingState, Protocol
 
@@ -27,8 +28,9 @@ class StandIn:
 
     lease: Lease = field(default_factory=lease)
     state: MappingState = MappingState.MAPPED
-    next_renewal: float = 3600.0
+    next_attempt: float = 3600.0
     remaining: float = 7200.0
+    problem: PortMapperError | None = None
 
     @property
     def internal_port(self) -> int:

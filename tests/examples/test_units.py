@@ -47,7 +47,10 @@ def command_line(unit: str) -> list[str]:
 def test_the_command_takes_the_line(unit: str) -> None:
     program, name, *arguments = command_line(unit)
     assert program == INSTALLED
-    with click.Context(app) as above, app.commands[name].make_context(name, arguments, parent=above) as context:
+    with click.Context(app) as above:
+        command = app.get_command(above, name)
+        assert command is not None
+        context = command.make_context(name, arguments, parent=above)
         assert [parse_port(text) for text in context.params["ports"]]
 
 
