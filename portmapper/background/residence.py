@@ -83,7 +83,7 @@ class Residence(Generic[M]):
     def __init__(self, manager: AbstractAsyncContextManager[M], what: str) -> None:
         self._what = what
         self._stay = _Stay(manager)
-        self._background, self._done = spawn(self._stay.run)
+        self._background, self._done = spawn(self._stay.run, self._stay.leave)
 
     @property
     def entered(self) -> "Future[M]":

@@ -43,7 +43,7 @@ class Background:
         self._over: anyio.Event
         self._rung: anyio.Event
         self._inbox: deque[Callable[[], Any]] = deque()
-        self._works = 0  # under _lock, as everything that decides whether it ends
+        self._works: dict[Future[None], Callable[[], None]] = {}  # under _lock, as all that decides whether it ends
         self._promised: set[Promise] | None = set()  # None once the loop is closed
         self._thread = threading.Thread(target=self._run, name="portmapper", daemon=True)
 
@@ -60,10 +60,10 @@ class Background:
             raise MapperClosed("the program is ending: no mapping can be made any more") from error
         self._ready.result()
 
-    def take(self, work: Work) -> "Future[None]":
-        """Begin `work`, holding _lock; what is returned is there when it has ended."""
+    def take(self, work: Work, give_up: Callable[[], None]) -> "Future[None]":
+        """Begin `work`, holding _lock; what is returned is there when it has ended. See `spawn`."""
         done: Future[None] = Future()
-        self._works += 1
+        self._works[done] = give_up
         self.post(lambda: self._tasks.start_soon(self._do, work, done))
         return done
 
@@ -96,14 +96,14 @@ class Background:
             promised.discard(promise)
 
     def end(self) -> None:
-        """Cancel all work: what is mapped is released."""
+        """Have all work given up: what is mapped is released."""
         with suppress(MapperClosed, NotHere):
             self.post(self._over.set)
 
     def join(self) -> None:
-        """Wait for the end of the thread, LAST_CLEANING at most."""
+        """Wait for the end of the thread, LAST_CLEANING and GRACE at most."""
         if self._thread is not threading.current_thread():
-            self._thread.join(limits.LAST_CLEANING)
+            self._thread.join(limits.LAST_CLEANING + limits.GRACE)
 
     def settle(self, done: "Future[None]") -> None:
         """Wait for the end of work, and of the thread if that was the last: so nothing is left of it."""
@@ -140,8 +140,7 @@ class Background:
                 _running.add(self)
                 self._ready.set_result(None)
                 await self._stay()
-                self._retire()
-                self._take_in()  # so that all work that was taken has begun, and can be cancelled
+                await self._give_up()
                 self._tasks.cancel_scope.cancel()
             reading.cancel_scope.cancel()
         _running.discard(self)
@@ -161,27 +160,32 @@ class Background:
             with anyio.move_on_after(limits.PROGRAM_LOOK):
                 await self._over.wait()
 
+    async def _give_up(self) -> None:
+        with _lock:
+            self._retire()
+            give_ups = tuple(self._works.values())
+        self._take_in()  # so that all work that was taken has begun
+        for give_up in give_ups:
+            give_up()
+        with anyio.move_on_after(limits.LAST_CLEANING):
+            while self._works:
+                self._over = anyio.Event()
+                await self._over.wait()
+
     async def _do(self, work: Work, done: "Future[None]") -> None:
         try:
             await work()
         finally:
-            self._done()
+            with _lock:
+                del self._works[done]
+                if not self._works:
+                    self._retire()
+            if not self._works:
+                self._over.set()
             done.set_result(None)
 
-    def _done(self) -> None:
-        with _lock:
-            self._works -= 1
-            if self._works:
-                return
-            self._retire_locked()
-        self._over.set()
-
     def _retire(self) -> None:
-        with _lock:
-            self._retire_locked()
-
-    def _retire_locked(self) -> None:
-        """Take no more work: the next begins another thread."""
+        """Take no more work, holding _lock: the next begins another thread."""
         global _current  # noqa: PLW0603 - there is one at a time
         if _current is self:
             _current = None
@@ -196,10 +200,12 @@ _forked: list[Background] = []  # kept: to collect a copied loop would stop the 
 _ended = False
 
 
-def spawn(work: Work) -> "tuple[Background, Future[None]]":
+def spawn(work: Work, give_up: Callable[[], None]) -> "tuple[Background, Future[None]]":
     """Do `work` in the background; return that, and what is there when the work has ended.
 
-    Raises MapperClosed at the end of the program. What `work` raises ends all other work: it should raise nothing.
+    `give_up` is called in the loop at the end of the program, for the work to clean up and end; work that does not is
+    cancelled after LAST_CLEANING. Raises MapperClosed when the program has ended. What `work` raises ends all other
+    work: it should raise nothing.
     """
     global _current  # noqa: PLW0603
     with _lock:
@@ -209,11 +215,11 @@ def spawn(work: Work) -> "tuple[Background, Future[None]]":
             beginning = Background()
             beginning.start()
             _current = beginning
-        return _current, _current.take(work)
+        return _current, _current.take(work, give_up)
 
 
 def end_all() -> None:
-    """Cancel all work of this process and wait until it has cleaned up; nothing can be begun after that."""
+    """Have all work of this process given up, and wait until it has cleaned up; nothing can be begun after that."""
     global _ended  # noqa: PLW0603
     _ended = True
     running = tuple(_running)

@@ -7,16 +7,8 @@ from collections.abc import Sequence
 import click
 
 from portmapper import __version__
-from portmapper.cli.backends import backends_command
-from portmapper.cli.completion import completion_command
-from portmapper.cli.doctor import doctor_command
-from portmapper.cli.map import map_command
+from portmapper.cli.loading import LazyGroup
 from portmapper.cli.output import Complaints, Output, complain
-from portmapper.cli.run import run_command
-from portmapper.cli.schema import schema_command
-from portmapper.cli.show import address_command, gateway_command, list_command
-from portmapper.cli.unmap import unmap_command
-from portmapper.cli.watch import watch_command
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
 
 EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED, EXIT_IN_USE = 1, 2, 3, 4, 5, 6
@@ -35,27 +27,26 @@ Exit codes:
 """
 
 
-@click.group(epilog=_EXIT_CODES)
+_PLACES = {
+    "map": "map",
+    "run": "run",
+    "unmap": "unmap",
+    "list": "show",
+    "address": "show",
+    "gateway": "show",
+    "watch": "watch",
+    "doctor": "doctor",
+    "backends": "backends",
+    "schema": "schema",
+    "completion": "completion",
+}
+"""In which module each command is."""
+
+
+@click.group(cls=LazyGroup, places=_PLACES, epilog=_EXIT_CODES)
 @click.version_option(__version__, prog_name="portmapper")
 def app() -> None:
     """Open a port on the router by PCP, NAT-PMP or UPnP, keep it open, and close it on the way out."""
-
-
-_COMMANDS = (
-    map_command,
-    run_command,
-    unmap_command,
-    list_command,
-    address_command,
-    gateway_command,
-    watch_command,
-    doctor_command,
-    backends_command,
-    schema_command,
-    completion_command,
-)
-for command in _COMMANDS:
-    app.add_command(command)
 
 
 def exit_code(error: PortMapperError) -> int:
@@ -74,7 +65,7 @@ def exit_code(error: PortMapperError) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit the process."""
     logging.getLogger("portmapper").addHandler(logging.NullHandler())  # the command says it in its own words
-    for name in ("portmapper.recording", "portmapper.state"):
+    for name in ("portmapper.recording", "portmapper.state", "portmapper.watching"):
         logging.getLogger(name).addHandler(Complaints(logging.WARNING))
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:

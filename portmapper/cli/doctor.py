@@ -19,11 +19,12 @@ from portmapper.cli.ports import parse_port
 from portmapper.cli.progress import progress
 from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
+from portmapper.cli.terminal import room
 from portmapper.doctor.evidence import doctor_object
 from portmapper.doctor.examine import examine
 from portmapper.doctor.findings import Findings
 from portmapper.doctor.redaction import Masker
-from portmapper.doctor.report import report_lines
+from portmapper.doctor.report import WIDTH, report_lines
 from portmapper.doctor.verdict import Verdict, verdict
 from portmapper.errors import LocalError
 from portmapper.model import MappingRequest, Protocol
@@ -50,12 +51,14 @@ def doctor_command(port: str | None, bundle: Path | None, **options: Any) -> int
     """
     request = None if port is None else _one_port(port)
     settings = settings_of(options)
+    if bundle is not None:
+        _write(bundle, "")  # told before anything is opened, if it cannot be done
     found: list[Findings] = []
     code = run_session(partial(_examine, settings, request, found))
     if not found:
         return code
     judged = verdict(found[0])
-    settings.output.write(doctor_object(judged, found[0]), report_lines(judged, found[0]))
+    settings.output.write(doctor_object(judged, found[0]), report_lines(judged, found[0], width=room(WIDTH)))
     if bundle is not None:
         _write(bundle, bundle_text(judged, found[0], _names()))
     return code or (0 if judged.well else EXIT_WRONG)

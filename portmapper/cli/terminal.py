@@ -1,6 +1,7 @@
 """Whether there is a person at a terminal that can draw."""
 
 import os
+import shutil
 import sys
 from typing import TextIO
 
@@ -11,6 +12,13 @@ def can_draw(stream: TextIO | None = None) -> bool:
     return out.isatty() and os.environ.get("TERM", "").lower() not in _DUMB
 
 
+def room(most: int) -> int:
+    """Return how many characters a line may have: what the terminal is wide, `most` where there is none."""
+    columns = shutil.get_terminal_size(fallback=(most, 0)).columns
+    return min(max(columns, _LEAST), most)
+
+
+_LEAST = 30  # in a narrower one the terminal may break the lines
 def can_redraw() -> bool:
     """Whether a table that changes can be shown on standard output; NO_COLOR asks for plain lines."""
     return can_draw() and not os.environ.get("NO_COLOR")

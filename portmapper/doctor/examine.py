@@ -35,6 +35,7 @@ from portmapper.gateway.detect import locate
 from portmapper.model import Gateway, ListedMapping, MappingRequest
 from portmapper.net import clock
 from portmapper.state.folder import NotedMapping, noted_mappings
+from portmapper.state.journal import NoteState
 from portmapper.upnp.mappings import PortMappings
 
 T = TypeVar("T")
@@ -140,7 +141,7 @@ class _Examination:
         first = asked[0]
         port = await self._with_noted(port, first.gateway)
         port = await self._with_listed(port, first)
-        return port if port.is_open else replace(port, trials=await self._trials(request, first))
+        return port if port.is_claimed else replace(port, trials=await self._trials(request, first))
 
     async def _with_noted(self, port: PortFindings, gateway: Gateway) -> PortFindings:
         if self._state is None:
@@ -185,7 +186,7 @@ class _Examination:
 
 def _is_claimed(one: NotedMapping, now: float) -> bool:
     # What a dead program left is no hindrance: a new mapping takes its place.
-    kept = one.living or one.note.state == "detached"
+    kept = one.living or one.note.state is NoteState.DETACHED
     return kept and not one.note.ended(now)
 
 

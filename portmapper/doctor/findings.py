@@ -6,6 +6,7 @@ from enum import StrEnum
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.model import Endpoint, Gateway, IPAddress, ListedMapping, MappingRequest
 from portmapper.state.folder import NotedMapping
+from portmapper.state.journal import NoteState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,8 +226,14 @@ class PortFindings:
 
     @property
     def is_open(self) -> bool:
-        """Whether some program of this host has it open already."""
-        return bool(self.noted) or any(one.own for one in self.listed or ())
+        """Whether some program of this host has it open already, by its journal or by the router's list."""
+        has = (one.note.state is not NoteState.ASKED for one in self.noted)
+        return any(has) or any(one.own for one in self.listed or ())
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether some program of this host has it open, or asks for it: a trial could take it away."""
+        return bool(self.noted) or self.is_open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

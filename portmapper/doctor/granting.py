@@ -109,6 +109,9 @@ def _address_problems(findings: Findings, first: GatewayFindings) -> Iterator[Pr
 
 def _trial_problems(port: PortFindings, first: GatewayFindings) -> Iterator[Problem]:
     granted = [one.external for one in port.trials if one.external is not None]
+    if port.is_claimed and not port.is_open:
+        who = f"{port.noted[0].program} (process {port.noted[0].pid}) asks for it and has not got it yet"
+        yield _failed(port, first, who)
     if port.trials and not granted:
         yield _refused(port, first)
     if granted and all(one.port != port.request.external_port for one in granted):
@@ -125,10 +128,15 @@ def _refused(port: PortFindings, first: GatewayFindings) -> Problem:
     code = next((code for code, meant in _MEANING.items() if names & meant), Code.TRIAL_FAILED)
     if code is Code.CONFLICT:
         return _conflict(port, "")
-    name = _first(names & _MEANING.get(code, set()))
-    why = port.trials[0].problem
-    gateway = first.gateway
-    return problem(code, gateway=gateway, port=port.request, host=gateway.source, name=name, why=why)
+    if code is Code.TRIAL_FAILED:
+        return _failed(port, first, port.trials[0].problem)
+    return problem(code, gateway=first.gateway, port=port.request, name=_first(names & _MEANING[code]))
+
+
+def _failed(port: PortFindings, first: GatewayFindings, why: str) -> Problem:
+    return problem(
+        Code.TRIAL_FAILED, gateway=first.gateway, port=port.request, host=first.gateway.source, why=safe_text(why)
+    )
 
 
 def _conflict(port: PortFindings, instead: str) -> Problem:

@@ -21,18 +21,25 @@ from portmapper.doctor.verdict import Verdict
 from portmapper.model import ListedMapping
 from portmapper.text import safe_text
 
-_WIDTH, _LONGEST, _BYTES = 100, 2000, 32
+_LONGEST, _BYTES = 2000, 32
+WIDTH = 100  # a line that is longer is hard to read
 
 
-def report_lines(verdict: Verdict, findings: Findings, mask: Callable[[str], str] = str) -> Iterator[str]:
+def report_lines(
+    verdict: Verdict, findings: Findings, mask: Callable[[str], str] = str, width: int = WIDTH
+) -> Iterator[str]:
     """Yield the lines of the report; nothing in them can steer a terminal.
 
     What is to be masked has to be before a text is cut or broken into lines: `mask` does that.
     """
-    yield from _lines(mask(verdict.headline))
-    yield from _section("What to do", (_lines(mask(one), "  * ") for one in verdict.advice))
-    yield from _section("Also", (_other(one, mask) for one in verdict.others))
-    yield from _section("What was seen", (_lines(mask(text), f"  {label:<10}") for label, text in _evidence(findings)))
+
+    def lines(text: str, first: str = "") -> list[str]:
+        return _lines(mask(text), first, width)
+
+    yield from lines(verdict.headline)
+    yield from _section("What to do", (lines(one, "  * ") for one in verdict.advice))
+    yield from _section("Also", (_other(one, lines) for one in verdict.others))
+    yield from _section("What was seen", (lines(text, f"  {label:<10}") for label, text in _evidence(findings)))
 
 
 def _section(title: str, parts: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -41,17 +48,17 @@ def _section(title: str, parts: Iterable[Iterable[str]]) -> Iterator[str]:
         yield from ("", title, *lines)
 
 
-def _other(one: Problem, mask: Callable[[str], str]) -> Iterator[str]:
-    yield from _lines(mask(one.headline), "  * ")
+def _other(one: Problem, lines: Callable[[str, str], list[str]]) -> Iterator[str]:
+    yield from lines(one.headline, "  * ")
     for advice in one.advice:
-        yield from _lines(mask(advice), "    - ")
+        yield from lines(advice, "    - ")
 
 
-def _lines(text: str, first: str = "") -> list[str]:
+def _lines(text: str, first: str, width: int) -> list[str]:
     shown = safe_text(text, limit=_LONGEST)
     rest = " " * len(first)
     return wrap(
-        shown, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+        shown, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -151,8 +158,8 @@ def _port(findings: Findings, port: PortFindings) -> Iterator[tuple[str, str]]:
     yield from (("not known", text) for text in port.unknown)
     for trial in port.trials:
         yield "trial", _trial(trial)
-    if port.is_open:
-        yield "trial", "none was made: what is open already was not touched"
+    if port.is_claimed:
+        yield "trial", "none was made: what a program of this host has or asks for was not touched"
     elif not port.trials and findings.gateways:
         yield "trial", "none was made: there was no service to ask"
 

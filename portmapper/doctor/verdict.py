@@ -3,7 +3,7 @@
 The verdicts, the most decisive first, are those of `Code`; docs/doctor.md has a table of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from portmapper.doctor.findings import Findings, GatewayFindings, PortFindings
@@ -43,13 +43,21 @@ def verdict(findings: Findings) -> Verdict:
         *granting_problems(findings),
         *listening_problems(findings),
     ]
-    ranked = sorted(found, key=lambda one: (not one.blocking, _ORDER[one.code]))
+    ranked = _once(sorted(found, key=lambda one: (not one.blocking, _ORDER[one.code])))
     well = not any(one.blocking for one in ranked)
     chosen, *others = ranked or [_all_well(findings)]
     more = tuple(_next_steps(findings)) if well else ()
     return Verdict(
         code=chosen.code, headline=chosen.headline, advice=(*chosen.advice, *more), well=well, others=tuple(others)
     )
+
+
+def _once(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the first of each kind."""
+    kinds: dict[Code, Problem] = {}
+    for one in problems:
+        kinds.setdefault(one.code, one)
+    return list(kinds.values())
 
 
 def _all_well(findings: Findings) -> Problem:

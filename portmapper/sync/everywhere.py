@@ -21,7 +21,8 @@ class EveryGateway:
     """Maps ports on several gateways at once, as a context manager; each has a PortMapper of its own.
 
     `gateways` are those of all default routes if none are given; `options` are those of PortMapper. For hosts with
-    several ways out, as IPv4 and IPv6, or two providers. It can be entered once.
+    several ways out, as IPv4 and IPv6, or two providers. It can be entered once. A call takes `timeout` seconds at
+    most, if that is given, and raises GatewayTimeout then.
     """
 
     def __init__(self, gateways: Iterable[Gateway | str] | None = None, **options: Any) -> None:

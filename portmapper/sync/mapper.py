@@ -9,8 +9,8 @@ from portmapper import limits
 from portmapper import mapper as asynchronous
 from portmapper.background.calls import check_may_wait
 from portmapper.background.residence import Residence
-from portmapper.clearing import ClearedMapping
-from portmapper.errors import MapperClosed
+from portmapper.clearing import ClearedMapping, Swept
+from portmapper.errors import MapperClosed, PortMapperError
 from portmapper.model import Gateway, IPAddress, ListedMapping, MappingRequest, RemoteFilter
 from portmapper.sync.mapping import Mapping
 
@@ -20,7 +20,9 @@ T = TypeVar("T")
 class PortMapper:
     """Maps ports on one gateway, as a context manager; everything is released on the way out.
 
-    The arguments are those of portmapper.PortMapper. Any thread may use it. A mapper can be entered once.
+    The arguments are those of portmapper.PortMapper. Any thread may use it. A mapper can be entered once. A call takes
+    `timeout` seconds at most, if that is given, and raises GatewayTimeout then; what it had begun is undone. In the
+    thread of an event loop, and in a process that was forked, every call raises NotHere.
     """
 
     def __init__(
@@ -119,6 +121,44 @@ class PortMapper:
         """Do what `map` and `peer` do, for a request that is made already; raises as `map`."""
         return self._mapping(lambda: self._mapper.map_request(request, share=share), timeout)
 
+    def map_both(
+        self,
+        port: int,
+        *,
+        external_port: int = 0,
+        exact: bool = False,
+        remote: RemoteFilter | str | Iterable[RemoteFilter | str] = (),
+        internal_address: IPAddress | str | None = None,
+        lifetime: int | None = None,
+        description: str = "portmapper",
+        share: bool = False,
+        timeout: float | None = None,
+    ) -> tuple[Mapping, Mapping]:
+        """Open TCP and UDP of `port` at one external port; return the mapping of each. The rest as for `map`.
+
+        Both stay at the port they get: a half that the gateway will not give that port again is lost, and tried for
+        there. Of a call that fails, or takes longer than `timeout` seconds, nothing is left.
+        """
+        return self._pair(
+            lambda: self._mapper.map_both(
+                port,
+                external_port=external_port,
+                exact=exact,
+                remote=remote,
+                internal_address=internal_address,
+                lifetime=lifetime,
+                description=description,
+                share=share,
+            ),
+            timeout,
+        )
+
+    def map_both_request(
+        self, request: MappingRequest, *, share: bool = False, timeout: float | None = None
+    ) -> tuple[Mapping, Mapping]:
+        """Do what `map_both` does, for a request that is made already; its protocol is not looked at."""
+        return self._pair(lambda: self._mapper.map_both_request(request, share=share), timeout)
+
     def peer(
         self,
         port: int,
@@ -177,9 +217,33 @@ class PortMapper:
         """
         return self._call(lambda: self._mapper.unmap_all(protocol), timeout)
 
+    def unmap_mine(self, *, timeout: float | None = None) -> Swept:
+        """Remove every mapping of this host from this gateway, whichever program made it; other hosts' ones stay.
+
+        These are what the gateway lists for this host, what is noted in `state`, and by NAT-PMP whatever there is.
+        Mappings of this mapper are closed; other programs that run will open theirs again. Raises NoService, and
+        GatewayTimeout after `timeout` seconds.
+        """
+        return self._call(self._mapper.unmap_mine, timeout)
+
     def external_address(self, *, timeout: float | None = None) -> IPAddress | None:
         """Ask the gateway for its external address; None when it has none now. Raises NoService, GatewayTimeout."""
         return self._call(self._mapper.external_address, timeout)
+
+    def external_addresses(self, *, timeout: float | None = None) -> dict[str, IPAddress | PortMapperError | None]:
+        """Ask for the external address by every backend at once; return by name what each was told, or why nothing.
+
+        It takes as long as the slowest: 2.2 s where a protocol gets no answer. Raises GatewayTimeout after `timeout`
+        seconds.
+        """
+        return self._call(self._mapper.external_addresses, timeout)
+
+    def probe(self, *, timeout: float | None = None) -> dict[str, float | PortMapperError]:
+        """Find out which backends the gateway answers to, changing nothing: by name the seconds, or why not.
+
+        Raises GatewayTimeout after `timeout` seconds.
+        """
+        return self._call(self._mapper.probe, timeout)
 
     def list_mappings(self, *, timeout: float | None = None) -> tuple[ListedMapping, ...]:
         """Return every mapping on the gateway, whoever made it; `own` marks those of this host. Only UPnP has that.
@@ -190,6 +254,11 @@ class PortMapper:
 
     def _mapping(self, ask: Callable[[], Awaitable[Any]], timeout: float | None) -> Mapping:
         return Mapping(self._entered(), self._call(ask, timeout))
+
+    def _pair(self, ask: Callable[[], Awaitable[tuple[Any, Any]]], timeout: float | None) -> tuple[Mapping, Mapping]:
+        residence = self._entered()
+        first, second = residence.call(ask, timeout)
+        return Mapping(residence, first), Mapping(residence, second)
 
     def _call(self, ask: Callable[[], Awaitable[T]], timeout: float | None) -> T:
         return self._entered().call(ask, timeout)

@@ -52,7 +52,13 @@ class Events(Iterator[Event]):
             return self._residence.call(self._read, timeout)
         except MapperClosed:
             wait([self._residence.left], timeout)
-            return run(self._read, timeout)  # what came until then, Closed last
+            return self._read_the_rest(timeout)
+
+    def _read_the_rest(self, timeout: float | None) -> Event | None:
+        try:
+            return run(self._read, timeout)  # Closed comes last, so this does not wait
+        except MapperClosed:
+            return None  # the program ends
 
     async def _read(self) -> Event | None:
         return await anext(self._stream, None)
@@ -147,6 +153,11 @@ class Mapping:
         Raises GatewayTimeout after `timeout` seconds.
         """
         self._residence.call(lambda: self._mapping.restrict(*remote), timeout)
+
+    def pin(self) -> None:
+        """Have it at this external port or not at all from now on: where that is not to be had any more, it is lost."""
+        if self.state is not MappingState.CLOSED:
+            self._residence.do(self._mapping.pin)
 
     def close(self) -> None:
         """Release the lease, within 2 s. Never raises for what a gateway does: the Closed event tells."""

@@ -48,7 +48,10 @@ def refresh(lease: Lease, *, timeout: float | None = None, **options: Unpack[Opt
 
 
 def unmap(lease: Lease, *, timeout: float | None = None, **options: Unpack[Options]) -> None:
-    """Remove what `map_port` or `refresh` returned. Raises as `refresh`, and from where it was made, as that."""
+    """Remove what `map_port` or `refresh` returned. From where it was made, as `refresh`.
+
+    Raises NoService; GatewayTimeout after `timeout` seconds.
+    """
     return run(partial(once.unmap, lease, **options), timeout)
 
 

@@ -22,7 +22,10 @@ def open_mapping(
     backends: Sequence[str] | None = None,
     timeout: float | None = None,
 ) -> Generator[Mapping]:
-    """Open one port for the time of a ``with`` block; arguments and errors as for PortMapper and its map."""
+    """Open one port for the time of a ``with`` block; arguments and errors as for PortMapper and its map.
+
+    `lifetime` and `timeout` are in seconds.
+    """
     with PortMapper(gateway=gateway, backends=backends) as mapper:
         yield mapper.map(
             port,

@@ -27,7 +27,7 @@ class PersistentMapping:
         return mapping.lease if mapping.external is not None else None
 
     def refresh(self, *, timeout: float | None = None) -> None:
-        """Renew now. Raises MapperClosed after the end, GatewayTimeout, else the gateway's answer."""
+        """Renew now. Raises MapperClosed after the end, GatewayTimeout after `timeout` seconds, else the gateway's answer."""
         self._residence.call(self._mapping.refresh, timeout)
 
     def stop(self) -> None:
@@ -46,7 +46,7 @@ def persistent_mapping(
     timeout: float | None = None,
     **options: Unpack[Options],
 ) -> PersistentMapping:
-    """Open `port` and keep it open until it is stopped; arguments and errors as for `map_port`.
+    """Open `port` and keep it open until it is stopped; arguments and errors as for `map_port`, times in seconds.
 
     `on_mapping` is called with the lease when the port is open, also for the first time, at each other external
     endpoint, and with None when it is lost or stopped. It runs in a worker thread and may use what is returned here;

@@ -2,8 +2,10 @@
 
 import shutil
 import subprocess
+import sys
 from ipaddress import IPv4Address
 
+import click
 import pytest
 from click.shell_completion import CompletionItem, ShellComplete
 
@@ -41,7 +43,7 @@ def values(*words: str) -> list[str]:
 
 
 def test_every_command_and_its_options_are_completed() -> None:
-    assert set(app.commands) == set(values(""))
+    assert {"map", "unmap", "list", "address", "gateway", "watch", "doctor", "backends"} < set(values(""))
     assert values("addr") == ["address"]
     assert {"--gateway", "--interface", "--backend", "--json"} <= set(values("list", "--"))
 
@@ -81,3 +83,20 @@ def test_the_shell_in_use_is_taken_and_has_to_be_known(inside: Inside, monkeypat
     monkeypatch.setenv("SHELL", "/bin/dash")
     done = inside("completion")
     assert (done.code, done.complaints) == (2, "portmapper: name the shell: bash, zsh, fish\n")
+
+
+def test_every_command_is_where_it_is_looked_for_and_its_help_teaches_by_example() -> None:
+    with click.Context(app) as context:
+        for name in app.list_commands(context):
+            command = app.get_command(context, name)
+            assert command is not None
+            assert command.name == name
+            if name != "doctor":
+                assert f"portmapper {name}" in (command.help or "").partition("\n")[2], name
+        assert app.get_command(context, "fly") is None
+
+
+def test_a_command_does_not_load_what_another_needs() -> None:
+    code = "import sys; from portmapper.cli import main\ntry: main(['gateway', '--gateway', '127.0.0.2'])\n"
+    code += "finally: sys.exit(bool({'portmapper.doctor', 'httpcore', 'rich'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0

@@ -63,7 +63,7 @@ def _documented() -> dict[str, str]:
     """Return the table in whichever page has it."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     for page in pages:
-        _, found, table = page.read_text().partition("| exit code |")
+        _, found, table = page.read_text().partition("\n| exit code | meaning")
         if found:
             rows = re.findall(r"^\| (\S[^|]*?) +\| ([^|]+?) +\|$", table.partition("\n\n")[0], re.MULTILINE)
             return {code: meaning for code, meaning in rows if code != "---"}

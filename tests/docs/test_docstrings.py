@@ -16,7 +16,9 @@ import pytest
 import portmapper
 from portmapper import errors
 
-MODULES = ["portmapper", "portmapper.natpmp", "portmapper.pcp", "portmapper.testing"]
+MODULES = [
+    "portmapper", "portmapper.callback", "portmapper.natpmp", "portmapper.pcp", "portmapper.sync", "portmapper.testing",
+]  # fmt: skip
 ERRORS = {name for name, item in vars(errors).items() if isinstance(item, type)}
 # Words that are numbers of seconds wherever they stand.
 SECONDS = {"lifetime", "timeout", "check", "interval", "ttl", "epoch", "remaining", "since", "ends", "retry_after"}

@@ -21,7 +21,7 @@ def table() -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield "| verdict | exit code | what is said | situations that are tested |"
+    yield "| verdict | ends with | what is said | situations that are tested |"
     yield "| --- | --- | --- | --- |"
     for code in Code:
         mine = [one for one in SITUATIONS if one.code == code]

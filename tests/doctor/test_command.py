@@ -11,21 +11,25 @@ from pathlib import Path
 
 import pytest
 
+from portmapper.doctor.findings import Network
+from tests.cli.inside import Inside, inside, state
 from tests.doctor import forks
 from tests.doctor.scene import HOST, OUTER, ROUTER, Scene
 from tests.router.namespaces import output
 
-
-def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-W", "error", "-m", "portmapper", "doctor", *arguments]
-    environment = {**os.environ, "PORTMAPPER_STATE": str(folder / "state")}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=20, env=environment, stdin=subprocess.DEVNULL
-    )
+__all__ = ["inside", "state"]
 
 
-def test_the_verdict_comes_first_then_what_to_do_then_what_was_seen(tmp_path: Path) -> None:
-    done = run(tmp_path, "--simulate", "--backend", "natpmp")
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave this machine's own network out of what runs in this process."""
+    monkeypatch.setattr("portmapper.doctor.host.network", lambda _: Network())
+
+
+def test_as_a_process_the_verdict_comes_first_then_what_to_do_then_what_was_seen(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "portmapper", "doctor", "--simulate", "--backend", "natpmp"]
+    environment = {**os.environ, "PORTMAPPER_STATE": str(tmp_path / "state")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("All is well: the router at 127.0.0.1 answers by natpmp")
@@ -33,14 +37,13 @@ def test_the_verdict_comes_first_then_what_to_do_then_what_was_seen(tmp_path: Pa
     assert max(map(len, lines)) <= 100
 
 
-def test_what_is_wrong_ends_with_1_and_json_is_one_object(tmp_path: Path) -> None:
-    with socket.socket() as sock:  # bound, so that nobody else takes it, and nobody listens
+def test_what_is_wrong_ends_with_1_and_json_is_one_object(inside: Inside) -> None:
+    with socket.socket() as sock:  # a port that was free a moment ago: nobody listens
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-        done = run(tmp_path, f"{port}/udp", "--simulate", "--backend", "natpmp", "--json")
-    assert done.returncode == 1
-    told = json.loads(done.stdout)
-    assert (told["event"], told["verdict"], told["well"]) == ("doctor", "nobody-listens", False)
+    done = inside("doctor", str(port), "--simulate", "--backend", "natpmp", "--json")
+    (told,) = done.objects
+    assert (done.code, told["event"], told["verdict"], told["well"]) == (1, "doctor", "nobody-listens", False)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +57,10 @@ def test_what_is_wrong_ends_with_1_and_json_is_one_object(tmp_path: Path) -> Non
         (["--simulate", "--backend", "pcp", "--bundle", "/no/such/folder/x"], 1, "cannot write /no/such/folder/x"),
     ],
 )
-def test_what_makes_no_sense_is_said(tmp_path: Path, arguments: list[str], code: int, says: str) -> None:
-    done = run(tmp_path, *arguments)
-    assert done.returncode == code
-    assert says in done.stderr
+def test_what_makes_no_sense_is_said(inside: Inside, arguments: list[str], code: int, says: str) -> None:
+    done = inside("doctor", *arguments)
+    assert (done.code, done.out) == (code, "")
+    assert says in done.complaints
 
 
 @pytest.mark.router

@@ -30,6 +30,8 @@ from portmapper.doctor.report import report_lines
 from portmapper.doctor.verdict import verdict
 from portmapper.doctor.wording import parts
 from portmapper.model import Endpoint, Gateway, MappingRequest, Protocol
+from portmapper.state.folder import NotedMapping
+from portmapper.state.journal import Note, NoteState
 from portmapper.text import safe_text
 from tests.doctor import page
 from tests.doctor.situations import SITUATIONS
@@ -63,6 +65,12 @@ def granted(address: IPv4Address = OUTER, **changes: object) -> Trial:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+def test_what_is_found_twice_is_said_once() -> None:
+    down = Trial(backend="natpmp", seconds=0.1, code=3, name="NETWORK_FAILURE", problem="no")
+    judged = verdict(at_home(natpmp(None), port=with_port(down)))
+    assert (judged.code, judged.others) == (Code.WAN_DOWN, ())
+
+
 def test_all_is_well() -> None:
     judged = verdict(at_home(port=with_port(granted())))
     assert (judged.code, judged.well, judged.others) == (Code.OK, True, ())
@@ -70,11 +78,21 @@ def test_all_is_well() -> None:
 
 
 def test_what_keeps_people_out_comes_before_what_does_not() -> None:
-    """The order of the codes decides only among those of one kind."""
-    findings = at_home(port=with_port(granted(lifetime=0), listens=None))
+    """The order of the codes decides only among those of one kind: a bad description is of no account here."""
+    findings = at_home(port=with_port(granted(), listens=None))
+    odd = Device(address=ROUTER, location="http://x/", problem="not well-formed XML")
+    findings = replace(findings, gateways=(replace(findings.gateways[0], devices=(odd,)),))
     judged = verdict(findings)
     assert (judged.code, judged.well) == (Code.NOBODY_LISTENS, False)
-    assert [one.code for one in judged.others] == [Code.PERMANENT_ONLY]
+    assert [one.code for one in judged.others] == [Code.BAD_DESCRIPTION]
+
+
+def test_of_two_that_keep_people_out_the_more_decisive_comes_first() -> None:
+    refused = Trial(backend="natpmp", seconds=0.1, code=2, name="NOT_AUTHORIZED", problem="no")
+    judged = verdict(at_home(natpmp(IPv4Address("10.0.0.5")), port=with_port(refused)))
+    assert (judged.code, [one.code for one in judged.others]) == (Code.NOT_AUTHORIZED, [Code.DOUBLE_NAT])
+    judged = verdict(at_home(natpmp(IPv4Address("100.64.1.2")), port=with_port(refused)))
+    assert (judged.code, [one.code for one in judged.others]) == (Code.CGNAT, [Code.NOT_AUTHORIZED])
 
 
 def test_the_most_decisive_is_the_headline_and_the_others_follow_in_their_order() -> None:
@@ -86,6 +104,17 @@ def test_the_most_decisive_is_the_headline_and_the_others_follow_in_their_order(
     judged = verdict(findings)
     assert judged.code == Code.CGNAT
     assert [one.code for one in judged.others] == [Code.LOOPBACK_ONLY, Code.ANSWERS_ELSEWHERE, Code.LEFT_BEHIND]
+
+
+@pytest.mark.parametrize(("state", "code"), [("held", Code.OK), ("detached", Code.OK), ("asked", Code.TRIAL_FAILED)])
+def test_what_a_program_asks_for_is_open_only_once_it_has_it(state: str, code: Code) -> None:
+    note = Note(
+        request=REQUEST, gateway=GATEWAY, state=NoteState(state), since=0, ends=None, external=Endpoint(OUTER, 8080)
+    )
+    noted = NotedMapping(note, "transmission", 4711, living=True)
+    judged = verdict(at_home(port=replace(with_port(), noted=(noted,))))
+    assert judged.code == code
+    assert ("open already at 8.8.4.1:8080" if code == Code.OK else "transmission (process 4711)") in judged.headline
 
 
 def test_the_firewall_of_this_host_is_a_hint_and_no_verdict() -> None:

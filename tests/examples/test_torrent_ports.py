@@ -1,8 +1,13 @@
 """The hooks tell torrent clients the port, and say so when they cannot."""
 
+import json
 import os
+import shlex
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +15,12 @@ import pytest
 from tests.examples.loading import EXAMPLES
 from tests.examples.web_apis import PASSWORD, USER, Qbittorrent51, Qbittorrent52, Transmission, serving
 
-QBITTORRENT = ("vpn/qbittorrent_port.py", "QBITTORRENT", {"listen_port": 40123, "random_port": False, "upnp": False})
+PORT = 40123
+QBITTORRENT = ("vpn/qbittorrent_port.py", "QBITTORRENT", {"listen_port": PORT, "random_port": False, "upnp": False})
 TRANSMISSION = (
     "vpn/transmission_port.py",
     "TRANSMISSION",
-    {"peer-port": 40123, "peer-port-random-on-start": False, "port-forwarding-enabled": False},
+    {"peer-port": PORT, "peer-port-random-on-start": False, "port-forwarding-enabled": False},
 )
 EACH = pytest.mark.parametrize(
     ("client", "hook"), [(Qbittorrent51, QBITTORRENT), (Qbittorrent52, QBITTORRENT), (Transmission, TRANSMISSION)]
@@ -28,7 +34,7 @@ def environment(prefix: str, url: str, password: str = PASSWORD) -> dict[str, st
 
 
 def run(script: str, settings: dict[str, str], event: str) -> subprocess.CompletedProcess[str]:
-    known = {"PORTMAPPER_EVENT": event, "PORTMAPPER_EXTERNAL_PORT": "40123"}
+    known = {"PORTMAPPER_EVENT": event, "PORTMAPPER_EXTERNAL_PORT": str(PORT)}
     return subprocess.run(
         [sys.executable, EXAMPLES / script], env=settings | known, capture_output=True, text=True, timeout=20
     )
@@ -40,7 +46,7 @@ def test_the_client_listens_on_the_external_port(client: Any, hook: tuple[str, s
     with serving(client) as (url, settings):
         done = run(script, environment(prefix, url), "mapped")
         assert (done.returncode, done.stderr) == (0, "")
-        assert "listens on port 40123" in done.stdout
+        assert f"listens on port {PORT}" in done.stdout
         assert settings == wanted
 
 
@@ -62,3 +68,22 @@ def test_a_port_that_is_lost_changes_nothing(hook: tuple[str, str, dict[str, Any
     script, prefix, _ = hook
     done = run(script, environment(prefix, "http://127.0.0.1:1"), "lost")
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@EACH
+def test_the_command_runs_it(client: Any, hook: tuple[str, str, dict[str, Any]], tmp_path: Path) -> None:
+    """As the examples say it, but on a simulated gateway."""
+    script, prefix, wanted = hook
+    line = f"{shlex.quote(sys.executable)} {shlex.quote(str(EXAMPLES / script))}"
+    command = [sys.executable, "-m", "portmapper", "map", "51413/both", "--simulate", "--json", "--exec", line]
+    with serving(client) as (url, settings):
+        state = {"PORTMAPPER_STATE": str(tmp_path / "state")}
+        with subprocess.Popen(command, env=environment(prefix, url) | state, stdout=subprocess.PIPE, text=True) as run:
+            assert run.stdout is not None
+            port = json.loads(run.stdout.readline())["external"]["port"]
+            end = time.monotonic() + 10
+            while not settings and time.monotonic() < end:
+                time.sleep(0.02)
+            run.send_signal(signal.SIGINT)
+            assert run.wait(10) == 130
+        assert settings == {name: port if value == PORT else value for name, value in wanted.items()}

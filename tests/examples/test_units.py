@@ -16,7 +16,7 @@ from portmapper.cli.app import app
 from portmapper.cli.ports import parse_port
 from tests.examples.loading import EXAMPLES
 
-UNITS = ["portmapper.service"]
+UNITS = ["portmapper.service", "portmapper-run.service"]
 INSTALLED = "/usr/bin/portmapper"
 
 
@@ -47,7 +47,10 @@ def command_line(unit: str) -> list[str]:
 def test_the_command_takes_the_line(unit: str) -> None:
     program, name, *arguments = command_line(unit)
     assert program == INSTALLED
-    with click.Context(app) as above, app.commands[name].make_context(name, arguments, parent=above) as context:
+    with click.Context(app) as above:
+        command = app.get_command(above, name)
+        assert command is not None
+        context = command.make_context(name, arguments, parent=above)
         assert [parse_port(text) for text in context.params["ports"]]
 
 
@@ -69,23 +72,29 @@ def test_a_stop_is_no_failure(unit: str, tmp_path: Path) -> None:
     known = settings(unit)
     number = signal.Signals[known.get("KillSignal", ["SIGTERM"])[0]]
     environment = {**os.environ, "PORTMAPPER_STATE": str(tmp_path / "state")}
-    command = [sys.executable, "-m", "portmapper", arguments[0], "--simulate", *arguments[1:]]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+    # Another external port: the simulated gateway has the same address as the server.
+    simulated = ["--simulate", "--external", "18080"]
+    command = [sys.executable, "-m", "portmapper", arguments[0], *simulated, *arguments[1:]]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        assert "is open at" in process.stdout.readline()
         process.send_signal(number)
         assert str(process.wait(float(known["TimeoutStopSec"][0]))) in known["SuccessExitStatus"]
 
 
-def test_a_dynamic_user_can_keep_the_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_dynamic_user_can_keep_the_state(unit: str, tmp_path: Path) -> None:
     """For one, the state folder is a symbolic link to a folder below `private`, which portmapper does not follow."""
-    (tmp_path / "private/portmapper").mkdir(parents=True)
-    (tmp_path / "portmapper").symlink_to("private/portmapper")
-    (value,) = [one for one in settings(UNITS[0])["Environment"] if one.startswith("PORTMAPPER_STATE=")]
+    (name,) = settings(unit)["StateDirectory"]
+    (tmp_path / "private" / name).mkdir(parents=True)
+    (tmp_path / name).symlink_to(f"private/{name}")
+    (value,) = [one for one in settings(unit)["Environment"] if one.startswith("PORTMAPPER_STATE=")]
     folder = value.partition("=")[2].replace("%S", str(tmp_path))
     command = [sys.executable, "-m", "portmapper", "map", "8080", "--gateway", "127.0.0.9", "--backend", "pcp"]
     done = subprocess.run(
         command, env={**os.environ, "PORTMAPPER_STATE": folder}, capture_output=True, text=True, timeout=20
     )
     assert done.stderr.startswith("portmapper: no port mapping service answered")
-    assert list((tmp_path / "private/portmapper/state").iterdir())
+    assert list((tmp_path / "private" / name / "state").iterdir())

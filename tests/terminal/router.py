@@ -26,8 +26,8 @@ class Router(SimulatedGateway):
         return sock
 
 
-async def main(address: str, external: str) -> None:
-    async with Router(IPv4Address(address), IPv4Address(external)):
+async def main(*addresses: str) -> None:
+    async with Router(*map(IPv4Address, addresses)):
         print("ready", flush=True)
         await anyio.sleep_forever()
 

@@ -1,17 +1,20 @@
 """Makes the pictures of the documentation from the real command: `make screenshots`.
 
-Each in a terminal of its own, with a simulated gateway; nothing is sent beyond the loopback interface.
+In a home network of namespaces, so as root: the command finds a simulated gateway there as it finds any router.
 """
 
+import os
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.terminal import picture
+from tests.terminal import home, picture
 from tests.terminal.recording import Recording
-from tests.terminal.terminals import ROOT, Server, missing
+from tests.terminal.terminals import ROOT, Server
 
 ASSETS = ROOT / "docs" / "assets"
 PROMPT = {"PS1": "$ "}
@@ -19,41 +22,54 @@ PROMPT = {"PS1": "$ "}
 
 @dataclass(frozen=True)
 class Still:
-    """A picture of what a command shows, once a pattern is there."""
+    """A picture of what a command shows, once a pattern is there, in a home with that external address."""
 
     name: str
     command: str
-    columns: int
     shown: str
-    rows: int = 24
+    columns: int = 92
+    rows: int = 50
+    external: str = home.EXTERNAL
 
 
+SESSION = "portmapper map 8080 5000/udp"
+CGNAT = "100.64.12.7"
 STILLS = [
-    Still("map", "portmapper map 8080 5000/udp --simulate", 92, "5000/udp .*open"),
-    Still("map-narrow", "portmapper map 8080 5000/udp --simulate", 40, "5000/udp"),
+    Still("map", SESSION, "5000/udp .*open"),
+    Still("map-narrow", SESSION, "5000/udp .*o", columns=40),
+    Still("doctor", "portmapper doctor 8080", "^  took"),
+    Still("doctor-narrow", "portmapper doctor 8080", "^  took", columns=40, rows=120),
+    Still("doctor-cgnat", "portmapper doctor 8080", "^  took", external=CGNAT),
 ]
-SESSION = "portmapper map 8080 5000/udp --simulate"
 
 
 def main(folder: Path = ASSETS) -> int:
     """Make all pictures."""
-    if lacking := missing():
-        sys.exit(f"the pictures are taken in a terminal that is not here: {lacking}")
+    if lacking := cannot():
+        sys.exit(f"the pictures cannot be taken here: {lacking}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         server = Server(Path(temporary))
         try:
             for one in STILLS:
-                take(server, one, folder)
-            record(server, folder)
+                with home.home(one.external) as prefix:
+                    take(server, one, folder, prefix)
+            with home.home() as prefix:
+                record(server, folder, prefix)
         finally:
             server.close()
     return 0
 
 
-def take(server: Server, one: Still, folder: Path) -> None:
+def cannot() -> str | None:
+    """Return what is lacking, None if nothing."""
+    absent = [name for name in ("tmux", "ip") if shutil.which(name) is None]
+    return f"there is no {absent[0]}" if absent else None if os.geteuid() == 0 else "it takes root to make a network"
+
+
+def take(server: Server, one: Still, folder: Path, prefix: Sequence[str] = ()) -> None:
     """Make a still picture."""
-    with server.window(one.columns, one.rows, PROMPT) as window:
+    with server.window(one.columns, one.rows, PROMPT, prefix) as window:
         window.letters(one.command)
         window.key("Enter")
         window.wait_for(one.shown)
@@ -62,17 +78,17 @@ def take(server: Server, one: Still, folder: Path) -> None:
         (folder / f"{one.name}.svg").write_text(picture.still(screen, one.columns, one.command))
 
 
-def record(server: Server, folder: Path, columns: int = 92, rows: int = 14) -> None:
+def record(server: Server, folder: Path, prefix: Sequence[str], columns: int = 92, rows: int = 14) -> None:
     """Record a session, from the command to the prompt after Ctrl-C."""
-    with server.window(columns, rows, PROMPT) as window:
+    with server.window(columns, rows, PROMPT, prefix) as window:
         recording = Recording(window, columns, rows)
         recording.wait(0.8)
         recording.type(SESSION)
         recording.wait(5)
         window.key("C-c")
         recording.wait(1.5)
-        (folder / "map.cast").write_text(recording.cast("portmapper map"))
-        (folder / "map-session.svg").write_text(picture.moving(recording.frames, columns, "portmapper map"))
+        (folder / "map.cast").write_text(recording.cast(SESSION))
+        (folder / "map-session.svg").write_text(picture.moving(recording.frames, columns, SESSION))
 
 
 if __name__ == "__main__":

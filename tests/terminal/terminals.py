@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -130,6 +130,8 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._count = 0
+        # Between two windows it has none, and would end just when the next one is asked for.
+        self.tmux("start-server", ";", "set-option", "-g", "exit-empty", "off")
 
     def tmux(self, *arguments: str) -> str:
         """Run a tmux command and return what it prints."""
@@ -137,8 +139,14 @@ class Server:
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=_PATIENCE).stdout
 
     @contextmanager
-    def window(self, columns: int, rows: int = 24, environment: Mapping[str, str] | None = None) -> Iterator[Window]:
-        """Open a terminal for the time of a block."""
+    def window(
+        self,
+        columns: int,
+        rows: int = 24,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> Iterator[Window]:
+        """Open a terminal for the time of a block; its shell is run by `prefix`, in another network namespace say."""
         self._count += 1
         name, raw = f"w{self._count}", self._folder / f"raw{self._count}"
         shell = {
@@ -152,7 +160,7 @@ class Server:
         }
         words = " ".join(shlex.quote(f"{key}={value}") for key, value in shell.items())
         size = ["-x", str(columns), "-y", str(rows)]
-        self.tmux("new-session", "-d", "-s", name, *size, f"exec env -i {words} sh")
+        self.tmux("new-session", "-d", "-s", name, *size, f"exec {shlex.join(prefix)} env -i {words} sh")
         self.tmux("pipe-pane", "-t", name, "-O", f"cat >> {shlex.quote(str(raw))}")
         window = Window(self, name, raw)
         try:
