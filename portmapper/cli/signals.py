@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
+from portmapper.cli.terminal import can_draw
 from portmapper.errors import PortMapperError
 
 Session = Callable[[TaskGroup], Awaitable[int | None]]
@@ -17,6 +18,7 @@ Divert = Callable[[signal.Signals], bool]
 """Deal with a signal in another way; returns whether it did."""
 
 _SHOW_CURSOR = b"\x1b[?25h"
+_ERASE_LINE = b"\r\x1b[K"
 _CONVENTION = 128  # a shell reads 128 + n as "ended by signal n"
 
 
@@ -49,7 +51,7 @@ async def run_until_signal(session: Session, divert: Divert = _divert_nothing) -
                 if received:
                     _end_at_once(number)
                 received.append(number)
-                _end_line(number)
+                _take_back_echo(number)
                 work.cancel()
 
     async with anyio.create_task_group() as tasks:
@@ -73,12 +75,13 @@ def _handled() -> list[signal.Signals]:
     return [number for number in wanted if number is not None and signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def _end_line(number: int) -> None:
-    # The terminal has shown ^C where the cursor was; what is said next gets a line of its own.
+def _take_back_echo(number: int) -> None:
+    # The terminal has shown ^C where the cursor was. What is said next gets the line for itself. A line break would shift
+    # what is drawn: that is for terminals that cannot draw.
     if number == signal.SIGINT:
         for stream in (sys.stderr, sys.stdout):
             if stream.isatty():
-                print(file=stream, flush=True)
+                os.write(stream.fileno(), _ERASE_LINE if can_draw(stream) else b"\n")  # not into what is drawn
                 return
 
 

@@ -5,6 +5,8 @@ import shutil
 import sys
 from typing import TextIO
 
+ECHO = 2  # columns of ^C, which must find room behind what is drawn: in the next line it would shift all of it
+
 
 def can_draw(stream: TextIO | None = None) -> bool:
     """Whether tables and colours can be shown on `stream`, by default standard output."""

@@ -13,6 +13,7 @@ from portmapper import limits
 from portmapper.cli.screen import Screen
 from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
+from portmapper.cli.terminal import ECHO
 from portmapper.cli.watched import sighting_line, sighting_object
 from portmapper.request import check_interval
 from portmapper.sightings import Sighting
@@ -21,7 +22,7 @@ from portmapper.watching import GatewayWatch
 _REFRESH = 1.0  # seconds: how soon a terminal of another size is drawn to
 
 
-@click.command("watch")
+@click.command("watch", short_help="Show what happens on the gateway; change nothing.")
 @click.option(
     "--interval",
     type=float,
@@ -68,7 +69,8 @@ async def _print(begin: Callable[[Callable[[Sighting], None]], GatewayWatch], se
 
 
 async def _draw(begin: Callable[[Callable[[Sighting], None]], GatewayWatch]) -> None:
-    from rich.live import Live  # noqa: PLC0415 - 80 ms that most calls need not spend
+    from rich.constrain import Constrain  # noqa: PLC0415 - 80 ms that most calls need not spend
+    from rich.live import Live  # noqa: PLC0415
 
     screen = Screen()
     watch = begin(lambda sighting: screen.take(sighting, time.time()))
@@ -77,5 +79,7 @@ async def _draw(begin: Callable[[Callable[[Sighting], None]], GatewayWatch]) -> 
             tasks.start_soon(watch.run)
             while True:
                 size = live.console.size
-                live.update(screen.draw(watch.view, size.width, size.height, time.time()), refresh=True)
+                width = size.width - ECHO
+                drawn = screen.draw(watch.view, width, size.height, time.time())
+                live.update(Constrain(drawn, width), refresh=True)
                 await anyio.sleep(_REFRESH)
