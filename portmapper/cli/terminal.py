@@ -21,6 +21,8 @@ def room(most: int) -> int:
 
 
 _LEAST = 30  # in a narrower one the terminal may break the lines
+
+
 def can_redraw() -> bool:
     """Whether a table that changes can be shown on standard output; NO_COLOR asks for plain lines."""
     return can_draw() and not os.environ.get("NO_COLOR")
