@@ -80,5 +80,11 @@ def test_each_link_leads_somewhere(path: Path) -> None:
             assert (path.parent / target.partition("#")[0]).exists(), target
 
 
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda path: path.stem)
+def test_each_file_of_the_repository_that_is_named_is_there(path: Path) -> None:
+    named = re.findall(r"`((?:backends|examples|portmapper|tests)/[\w./-]*|[A-Z]+\.md)`", path.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_readme_is_no_longer_than_people_read() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) < 180
