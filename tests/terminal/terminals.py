@@ -94,7 +94,7 @@ class Window:
         assert match is not None
         return int(match[1])
 
-    def wait(self, enough: Callable[[list[str]], bool], seconds: float = _PATIENCE) -> list[str]:
+    def wait(self, enough: Callable[[list[str]], object], seconds: float = _PATIENCE) -> list[str]:
         """Return the lines as soon as they are what is waited for."""
         end = time.monotonic() + seconds
         while not enough(lines := self.lines()):
