@@ -14,11 +14,13 @@ _GRANTED = {NoteState.HELD, NoteState.LEAVING, NoteState.LEFT, NoteState.DETACHE
 class KnownMapping:
     """One mapping that a gateway has: `listed` is what it shows itself, `noted` what a program of this host notes.
 
-    One of the two may be None: many gateways list nothing, and of what others made nothing is noted here.
+    One of the two may be None: many gateways list nothing, and of what others made nothing is noted here. `seen` is the
+    time of day when it was listed, in seconds since 1970.
     """
 
     listed: ListedMapping | None
     noted: NotedMapping | None
+    seen: float
 
     @property
     def place(self) -> tuple[object, ...]:
@@ -75,8 +77,9 @@ class KnownMapping:
     def lifetime(self, now: float) -> int:
         """Return the seconds that are left, 0 for no end; `now` is the time of day."""
         if self.listed:
-            return self.listed.lifetime
-        ends = self._of_note.note.ends
+            ends = self.seen + self.listed.lifetime if self.listed.lifetime else None
+        else:
+            ends = self._of_note.note.ends
         return 0 if ends is None else max(round(ends - now), 1)
 
     @property
@@ -102,8 +105,8 @@ def join(
     for entry in listed:
         same = [one for one in notes if _is_same(entry, one)]
         notes = [one for one in notes if one not in same]
-        known.append(KnownMapping(entry, same[0] if same else None))
-    return (*known, *_only_noted(notes))
+        known.append(KnownMapping(entry, same[0] if same else None, now))
+    return (*known, *(KnownMapping(None, one, now) for one in _each_once(notes)))
 
 
 def _is_granted(one: NotedMapping, gateway: Gateway, now: float) -> bool:
@@ -120,8 +123,8 @@ def _is_same(entry: ListedMapping, one: NotedMapping) -> bool:
     return leads and 0 <= offset < note.request.count and entry.internal_port == note.request.internal_port + offset
 
 
-def _only_noted(notes: Iterable[NotedMapping]) -> Iterable[KnownMapping]:
+def _each_once(notes: Iterable[NotedMapping]) -> Iterable[NotedMapping]:
     places: dict[tuple[Protocol, Endpoint | None], NotedMapping] = {}
     for one in notes:
         places.setdefault((one.note.request.protocol, one.note.external), one)
-    return [KnownMapping(None, one) for one in places.values()]
+    return places.values()

@@ -130,7 +130,6 @@ LAST_WORDS = 0.5  # for callbacks to be told of the end
 # A program that ends waits so long for calls that were begun with a callback: "nothing answers" is said within 3 s.
 LAST_CALLS = 3.0
 LAST_CLEANING = 4.0  # and so long for mappings to be released: 3 s of a dead router, and a second for a busy machine
-PROGRAM_LOOK = 0.25  # between two looks whether the program is over; only one that closes nothing waits for this
 EVENT_QUEUE = 64  # events kept for a reader that does not read; the oldest go first
 
 PAIR_TRIES = 8  # external ports tried for TCP and UDP together: with half of all ports taken, one in 256 cases fails

@@ -111,7 +111,7 @@ def failure(gateway: Gateway, reasons: Dict[str, PortMapperError]) -> NoService:
     if any(isinstance(reason, RequestRefused) for reason in reasons.values()):
         return NoService(f"the gateway {gateway} refused", reasons=reasons)
     if any(isinstance(reason, UnsupportedRequest) for reason in reasons.values()):
-        text = f"no port mapping service at the gateway {gateway} that answered has this kind of mapping"
+        text = f"no port mapping service at the gateway {gateway} that answered can do this"
         return NoService(text, reasons=reasons)
     hint = "is UPnP or NAT-PMP switched on there?"
     return NoService(f"no port mapping service answered at the gateway {gateway}; {hint}", reasons=reasons)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -107,7 +107,7 @@ class GatewayWatch:
         addresses = [one.address[0] for one in known if one.address is not None]
         listed = next((one.listed for one in known if one.listed is not None), None)
         if listed is None:
-            listed = tuple(one.listed for one in before.mappings if one.listed is not None)
+            listed = _as_before(before, clock.wall())
         noted = await self._noted()
         return View(
             gateway=gateway,
@@ -178,6 +178,11 @@ async def _listed(backend: Backend) -> tuple[ListedMapping, ...] | None:
         return await backend.list_mappings()
     except PortMapperError:
         return None
+
+
+def _as_before(view: View, now: float) -> tuple[ListedMapping, ...]:
+    known = [(one.listed, one.lifetime(now)) for one in view.mappings if one.listed is not None]
+    return tuple(replace(listed, lifetime=lifetime) for listed, lifetime in known)
 
 
 def _marked(listed: Sequence[ListedMapping], gateway: Gateway) -> tuple[ListedMapping, ...]:

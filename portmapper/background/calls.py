@@ -65,7 +65,7 @@ def run(function: Callable[[], Awaitable[T]], timeout: float | None = None) -> T
     """
     check_may_wait()
     call = Call(in_time(function, timeout))
-    background, done = spawn(call.run, call.give_up)
+    background, done = spawn(call)
     try:
         return call.wait(background)
     finally:

@@ -52,6 +52,11 @@ class _Stay(Generic[M]):
                 self._calls = None
                 calls.cancel_scope.cancel()
 
+    def refuse(self, reason: LocalError) -> None:
+        """End it, if it has not ended: the loop has."""
+        if not self.left.done():
+            self._tell_the_end(reason)
+
     def _tell_the_end(self, failure: BaseException | None) -> None:
         if not self.entered.done():
             self.entered.set_exception(failure or MapperClosed("it was left while it was being entered"))
@@ -61,7 +66,7 @@ class _Stay(Generic[M]):
         else:
             self.left.set_exception(failure)
 
-    def leave(self) -> None:
+    def give_up(self) -> None:
         """Leave, or do not enter, in the loop."""
         self._to_leave = True
         if self._told is not None:
@@ -83,7 +88,7 @@ class Residence(Generic[M]):
     def __init__(self, manager: AbstractAsyncContextManager[M], what: str) -> None:
         self._what = what
         self._stay = _Stay(manager)
-        self._background, self._done = spawn(self._stay.run, self._stay.leave)
+        self._background, self._done = spawn(self._stay)
 
     @property
     def entered(self) -> "Future[M]":
@@ -149,7 +154,7 @@ class Residence(Generic[M]):
     def leave_soon(self) -> None:
         """Leave, without waiting for it; nothing happens in a process that was forked, or when it is left already."""
         with suppress(PortMapperError):
-            self._background.post(self._stay.leave)
+            self._background.post(self._stay.give_up)
 
     def leave(self) -> None:
         """Leave, and wait for it. Raises what leaving raises."""

@@ -5,10 +5,10 @@ import atexit
 import os
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any
 from typing import Protocol as Interface
 
 import anyio
@@ -17,14 +17,24 @@ from anyio.abc import TaskGroup
 from portmapper import limits
 from portmapper.errors import LocalError, MapperClosed, NotHere
 
-Work: TypeAlias = Callable[[], Awaitable[None]]
-
 
 class Promise(Interface):
     """What somebody waits for."""
 
     def refuse(self, reason: LocalError) -> None:
         """End it, if it has not ended."""
+        ...
+
+
+class Work(Promise, Interface):
+    """What is done in the loop."""
+
+    async def run(self) -> None:
+        """Do it. What this raises ends all other work: it should raise nothing."""
+        ...
+
+    def give_up(self) -> None:
+        """Clean up and end: the program ends. What does not is cancelled after LAST_CLEANING."""
         ...
 
 
@@ -37,14 +47,15 @@ class Background:
 
     def __init__(self) -> None:
         self._process = os.getpid()
-        self._ready: Future[None] = Future()
-        self._loop: asyncio.AbstractEventLoop
+        self._loop: asyncio.AbstractEventLoop | None = None  # until it runs
         self._tasks: TaskGroup
         self._over: anyio.Event
         self._rung: anyio.Event
         self._inbox: deque[Callable[[], Any]] = deque()
-        self._works: dict[Future[None], Callable[[], None]] = {}  # under _lock, as all that decides whether it ends
+        self._works: dict[Work, Future[None]] = {}  # under _lock, as all that decides whether it ends
         self._promised: set[Promise] | None = set()  # None once the loop is closed
+        # The interpreter waits for a thread that is no daemon, and for those that it starts, before it tells anybody
+        # that it ends (atexit).
         self._thread = threading.Thread(target=self._run, name="portmapper", daemon=True)
 
     @property
@@ -53,18 +64,17 @@ class Background:
         return os.getpid() == self._process
 
     def start(self) -> None:
-        """Start the thread and wait until the loop runs."""
+        """Start the thread; what is posted before the loop runs is not lost."""
         try:
             self._thread.start()
         except RuntimeError as error:  # the interpreter is ending
             raise MapperClosed("the program is ending: no mapping can be made any more") from error
-        self._ready.result()
 
-    def take(self, work: Work, give_up: Callable[[], None]) -> "Future[None]":
-        """Begin `work`, holding _lock; what is returned is there when it has ended. See `spawn`."""
+    def take(self, work: Work) -> "Future[None]":
+        """Begin `work`, holding _lock; what is returned is there when it has ended."""
         done: Future[None] = Future()
-        self._works[done] = give_up
-        self.post(lambda: self._tasks.start_soon(self._do, work, done))
+        self._works[work] = done
+        self.post(lambda: self._tasks.start_soon(self._do, work))
         return done
 
     def post(self, function: Callable[[], Any]) -> None:
@@ -74,8 +84,10 @@ class Background:
         """
         self.check_process()
         self._inbox.append(function)
+        if (loop := self._loop) is None:
+            return  # the inbox is looked into when it runs
         try:
-            self._loop.call_soon_threadsafe(self._ring)
+            loop.call_soon_threadsafe(self._ring)
         except RuntimeError as error:
             raise MapperClosed(_LEFT) from error
 
@@ -119,31 +131,36 @@ class Background:
             raise NotHere("this mapper belongs to the process that this one was forked from; make another here")
 
     def _run(self) -> None:
+        reason = MapperClosed(_LEFT)
         try:
             anyio.run(self._main, backend="asyncio")
-        except BaseException as error:
-            if self._ready.done():
-                raise
-            self._ready.set_exception(error)
+        except OSError as error:  # no more files can be opened
+            reason = MapperClosed(f"no event loop could be started: {error}")
         finally:
-            with _lock:
-                promised, self._promised = self._promised or set(), None
-            for promise in tuple(promised):
-                promise.refuse(MapperClosed(_LEFT))
+            self._refuse_the_rest(reason)
+
+    def _refuse_the_rest(self, reason: MapperClosed) -> None:
+        with _lock:
+            self._retire()
+            promised, self._promised = self._promised or set(), None
+            works, self._works = self._works, {}
+        for promise in (*works, *promised):
+            promise.refuse(reason)
+        for done in works.values():
+            done.set_result(None)
+        _running.discard(self)
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._over, self._rung = anyio.Event(), anyio.Event()
         async with anyio.create_task_group() as reading:
             reading.start_soon(self._read)
             async with anyio.create_task_group() as self._tasks:
-                _running.add(self)
-                self._ready.set_result(None)
-                await self._stay()
+                self._loop = asyncio.get_running_loop()
+                self._take_in()
+                await self._over.wait()
                 await self._give_up()
                 self._tasks.cancel_scope.cancel()
             reading.cancel_scope.cancel()
-        _running.discard(self)
 
     async def _read(self) -> None:
         while True:
@@ -155,29 +172,24 @@ class Background:
         while self._inbox:
             self._inbox.popleft()()
 
-    async def _stay(self) -> None:
-        while not self._over.is_set() and not _only_workers_are_left():
-            with anyio.move_on_after(limits.PROGRAM_LOOK):
-                await self._over.wait()
-
     async def _give_up(self) -> None:
         with _lock:
             self._retire()
-            give_ups = tuple(self._works.values())
+            works = tuple(self._works)
         self._take_in()  # so that all work that was taken has begun
-        for give_up in give_ups:
-            give_up()
+        for work in works:
+            work.give_up()
         with anyio.move_on_after(limits.LAST_CLEANING):
             while self._works:
                 self._over = anyio.Event()
                 await self._over.wait()
 
-    async def _do(self, work: Work, done: "Future[None]") -> None:
+    async def _do(self, work: Work) -> None:
         try:
-            await work()
+            await work.run()
         finally:
             with _lock:
-                del self._works[done]
+                done = self._works.pop(work)
                 if not self._works:
                     self._retire()
             if not self._works:
@@ -200,12 +212,10 @@ _forked: list[Background] = []  # kept: to collect a copied loop would stop the 
 _ended = False
 
 
-def spawn(work: Work, give_up: Callable[[], None]) -> "tuple[Background, Future[None]]":
+def spawn(work: Work) -> "tuple[Background, Future[None]]":
     """Do `work` in the background; return that, and what is there when the work has ended.
 
-    `give_up` is called in the loop at the end of the program, for the work to clean up and end; work that does not is
-    cancelled after LAST_CLEANING. Raises MapperClosed when the program has ended. What `work` raises ends all other
-    work: it should raise nothing.
+    Raises MapperClosed when the program has ended.
     """
     global _current  # noqa: PLW0603
     with _lock:
@@ -214,8 +224,9 @@ def spawn(work: Work, give_up: Callable[[], None]) -> "tuple[Background, Future[
         if _current is None:
             beginning = Background()
             beginning.start()
+            _running.add(beginning)
             _current = beginning
-        return _current, _current.take(work, give_up)
+        return _current, _current.take(work)
 
 
 def end_all() -> None:
@@ -227,15 +238,6 @@ def end_all() -> None:
         one.end()
     for one in running:
         one.join()
-
-
-def _only_workers_are_left() -> bool:
-    # The interpreter waits for all threads that are no daemons before it tells anybody that it ends (atexit). Those
-    # in which anyio does what blocks are none, wait for more of it, and would be waited for without end.
-    if threading.main_thread().is_alive() or _ended:
-        return False
-    waited_for = [thread for thread in threading.enumerate() if thread.is_alive() and not thread.daemon]
-    return bool(waited_for) and all(thread.name.startswith("AnyIO worker") for thread in waited_for)
 
 
 def _in_child() -> None:

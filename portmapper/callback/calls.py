@@ -79,9 +79,7 @@ def _begin(
     _under_way.add(call.result)
     call.result.add_done_callback(_under_way.discard)
     try:
-        spawn(
-            call.run, call.give_up
-        )  # the last thing that is done here: the callback is not called before this returns
+        spawn(call)  # the last thing that is done here: the callback is not called before this returns
     except MapperClosed as error:
         call.refuse(error)
 

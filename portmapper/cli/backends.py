@@ -58,7 +58,7 @@ class Probed:
         return str(self.outcome) if isinstance(self.outcome, PortMapperError) else None
 
 
-@click.command("backends")
+@click.command("backends", short_help="Print the protocols that can be used.")
 @click.option("--probe", is_flag=True, help="Ask the gateway by each of them; nothing is changed there.")
 @with_settings
 def backends_command(probe: bool, **options: Any) -> int:
@@ -133,7 +133,7 @@ def _answer(probed: Probed) -> str:
 
 
 def _sheet(told: Sequence[tuple[Facts, Probed | None]]) -> Sheet:
-    columns = [Column("name"), Column("protocol", rank=2), Column("from", rank=3), Column("can", rank=4)]
+    columns = [Column("name"), Column("protocol", rank=4), Column("from", rank=3), Column("can", rank=2)]
     probed = any(one for _, one in told)
     return Sheet([*columns, *([Column("gateway", rank=1)] if probed else [])], [_row(*one) for one in told])
 

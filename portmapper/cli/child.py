@@ -66,6 +66,7 @@ def child_variables(mappings: Sequence[Mapping]) -> dict[str, str]:
     for mapping in mappings:
         lease = mapping.lease
         name = f"PORTMAPPER_{mapping.internal_port or 'ALL'}_{mapping.protocol.upper()}"
+        name = f"{name}_IPV6" if name in variables else name  # --ipv6 has each port twice
         variables[name] = str(lease.external) if lease.external.address else f":{lease.external.port}"
     return variables
 

@@ -10,7 +10,7 @@ _SHELLS = ("bash", "zsh", "fish")
 _NAME, _VARIABLE = "portmapper", "_PORTMAPPER_COMPLETE"  # click's own choice of a variable for this name
 
 
-@click.command("completion")
+@click.command("completion", short_help="Print the script for completion in a shell.")
 @click.argument("shell", type=click.Choice(_SHELLS), required=False)
 @click.pass_context
 def completion_command(context: click.Context, shell: str | None) -> int:

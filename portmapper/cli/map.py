@@ -1,5 +1,6 @@
 """`portmapper map`: open ports and keep them open."""
 
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,8 +9,8 @@ import anyio
 import click
 from anyio.abc import TaskGroup
 
+from portmapper.cli.families import open_wanted
 from portmapper.cli.following import follow, standing
-from portmapper.cli.opening import open_all
 from portmapper.cli.settings import with_settings
 from portmapper.cli.signals import run_session
 from portmapper.cli.terminal import can_redraw
@@ -29,6 +30,7 @@ def map_command(once: bool, plain: bool, **options: Any) -> int:
     portmapper map 8080:80 5000/udp  two ports; 80 is the wished-for external port of the first
     portmapper map 6881/both         TCP and UDP at one external port
     portmapper map 8000-8010:9000    eleven ports; 9000 to 9010 are the wished-for external ones
+    portmapper map 8080 --ipv6       and in the firewall of the IPv6 gateway, for this host's own address
     portmapper map 5000/sctp all/gre other protocols, with or without ports (PCP)
     portmapper map 8080 --json       for programs
     portmapper map 8080 --write port.txt --exec 'systemctl reload my-server'
@@ -46,13 +48,13 @@ def map_command(once: bool, plain: bool, **options: Any) -> int:
 
 
 async def _map_and_hold(wanted: Wanted, tasks: TaskGroup) -> None:
-    async with wanted.settings.open_mapper(tasks) as mapper:
-        await follow(await open_all(wanted.wishes, mapper, wanted.settings), wanted.attendants(), tasks)
+    async with AsyncExitStack() as stack:
+        await follow(await open_wanted(wanted, stack, tasks), wanted.attendants(), tasks)
         await anyio.sleep_forever()
 
 
 async def _map_once(wanted: Wanted, tasks: TaskGroup) -> None:
-    async with wanted.settings.open_mapper(tasks) as mapper:
-        for mapping in await open_all(wanted.wishes, mapper, wanted.settings):
+    async with AsyncExitStack() as stack:
+        for mapping in await open_wanted(wanted, stack, tasks):
             wanted.settings.output.event(await standing(mapping, mapping.events()))
             mapping.detach()

@@ -23,34 +23,37 @@ async def open_all(wishes: Sequence[Wish], mapper: PortMapper, settings: Setting
     opened: dict[Wish, tuple[Mapping, ...]] = {}
     failed: list[tuple[Wish, PortMapperError]] = []
 
-    async def open_one(wish: Wish) -> None:
+    async def try_one(wish: Wish) -> None:
         try:
-            opened[wish] = await _open(wish, mapper, settings)
+            opened[wish] = await open_one(wish, mapper, settings)
         except PortMapperError as error:
             failed.append((wish, error))
             tasks.cancel_scope.cancel()
 
-    async with progress(f"Asking {mapper.gateway} to open {_names(wishes)} ..."), anyio.create_task_group() as tasks:
+    async with progress(f"Asking {mapper.gateway} to open {names(wishes)} ..."), anyio.create_task_group() as tasks:
         for wish in wishes:
-            tasks.start_soon(open_one, wish)
+            tasks.start_soon(try_one, wish)
     if failed:
-        raise _naming(*failed[0]) if len(wishes) > 1 else failed[0][1]
+        wish, error = failed[0]
+        raise about(f"{wish} cannot be opened", error) if len(wishes) > 1 else error
     return [mapping for wish in wishes for mapping in opened[wish]]
 
 
-async def _open(wish: Wish, mapper: PortMapper, settings: Settings) -> tuple[Mapping, ...]:
+async def open_one(wish: Wish, mapper: PortMapper, settings: Settings) -> tuple[Mapping, ...]:
+    """Open the ports of one wish. Raises PortMapperError."""
     request = replace(wish.request, lifetime=settings.lifetime or mapper.default_lifetime)
     if wish.both:
         return await mapper.map_both_request(request, share=settings.share)
     return (await mapper.map_request(request, share=settings.share),)
 
 
-def _naming(wish: Wish, error: PortMapperError) -> PortMapperError:
-    # The error is what it was, with its facts; its text alone does not say which of several ports it is about.
-    error.args = (f"{wish} cannot be opened: {error.args[0]}", *error.args[1:])
+def about(what: str, error: PortMapperError) -> PortMapperError:
+    """Return an error with `what` it is about before its text; the error itself, with its class and its facts."""
+    error.args = (f"{what}: {error.args[0]}", *error.args[1:])
     return error
 
 
-def _names(wishes: Sequence[Wish]) -> str:
+def names(wishes: Sequence[Wish]) -> str:
+    """Return what is opened, in a few words."""
     more = f" and {len(wishes) - _NAMED} more" if len(wishes) > _NAMED else ""
     return ", ".join(str(wish) for wish in wishes[:_NAMED]) + more

@@ -10,14 +10,13 @@ import click
 from anyio.abc import TaskGroup
 
 from portmapper.cli.child import Child
+from portmapper.cli.families import open_wanted
 from portmapper.cli.following import follow
-from portmapper.cli.opening import open_all
 from portmapper.cli.output import Output
 from portmapper.cli.settings import with_settings
 from portmapper.cli.signals import run_session
 from portmapper.cli.wanted import Wanted, wanted_of, with_wishes
 from portmapper.errors import PortMapperError
-from portmapper.mapping import Mapping
 
 _COMMAND = "portmapper.cli.run.command"
 
@@ -36,7 +35,7 @@ class _WithCommand(click.Command):
         return [*super().collect_usage_pieces(ctx), "-- COMMAND [ARG]..."]
 
 
-@click.command("run", cls=_WithCommand)
+@click.command("run", cls=_WithCommand, short_help="Open ports while a command runs.")
 @with_wishes
 @click.option("--anyway", is_flag=True, help="Run COMMAND even if the ports cannot be opened.")
 @with_settings
@@ -69,7 +68,7 @@ def _quiet(wanted: Wanted, *, as_json: bool) -> Wanted:
 async def _run(wanted: Wanted, child: Child, anyway: bool, tasks: TaskGroup) -> int:
     async with AsyncExitStack() as stack:
         try:
-            mappings = await _open(wanted, stack, tasks)
+            mappings = await open_wanted(wanted, stack, tasks)
         except PortMapperError as error:
             if not anyway:
                 raise
@@ -77,12 +76,3 @@ async def _run(wanted: Wanted, child: Child, anyway: bool, tasks: TaskGroup) -> 
             mappings = []
         await follow(mappings, wanted.attendants(), tasks)
         return await child.run(mappings)
-
-
-async def _open(wanted: Wanted, stack: AsyncExitStack, tasks: TaskGroup) -> list[Mapping]:
-    """Open the ports until `stack` is left; nothing stays open if one of them fails."""
-    async with AsyncExitStack() as attempt:
-        mapper = await attempt.enter_async_context(wanted.settings.open_mapper(tasks))
-        mappings = await open_all(wanted.wishes, mapper, wanted.settings)
-        stack.push_async_exit(attempt.pop_all())
-        return mappings

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,8 @@ from anyio.abc import TaskGroup, TaskStatus
 from portmapper import limits, registry
 from portmapper.cli.completing import complete_backend, complete_gateway, complete_interface
 from portmapper.cli.output import Output
-from portmapper.gateway.detect import gateway_at
+from portmapper.errors import NoGateway
+from portmapper.gateway.detect import gateway_at, gateways
 from portmapper.mapper import PortMapper
 from portmapper.model import Gateway
 from portmapper.request import check_interval
@@ -39,6 +41,7 @@ class Settings:
     check: float = limits.CHECK  # 0 is never
     state: Path | None = None
     share: bool = False
+    simulated: Callable[[], SimulatedGateway] | None = None  # instead of one that speaks everything by IPv4
 
     @property
     def journals(self) -> Path | None:
@@ -48,6 +51,17 @@ class Settings:
     def with_backends(self, names: tuple[str, ...]) -> "Settings":
         """Return the same with other backends."""
         return replace(self, backends=names)
+
+    def by_ipv6(self) -> "Settings":
+        """Return the same for the best IPv6 gateway of this host. Raises NoGateway."""
+        if self.simulate:
+            return replace(self, simulated=partial(SimulatedGateway, pcp=False, natpmp=False, ipv6=True))
+        for gateway in gateways(self.interface):
+            if gateway.address.version == 6:  # noqa: PLR2004
+                return replace(
+                    self, gateway=str(gateway)
+                )  # by its address: it is looked up again when something changes
+        raise NoGateway("this host has no default route to an IPv6 gateway")
 
     @asynccontextmanager
     async def open_mapper(self, tasks: TaskGroup) -> AsyncGenerator[PortMapper]:
@@ -65,7 +79,7 @@ class Settings:
             yield self.gateway
             return
         stop = anyio.Event()
-        gateway: Gateway = await tasks.start(_simulate, stop)
+        gateway: Gateway = await tasks.start(_simulate, stop, self.simulated or SimulatedGateway)
         try:
             yield gateway
         finally:
@@ -83,8 +97,13 @@ class Settings:
         )
 
 
-async def _simulate(stop: anyio.Event, *, task_status: TaskStatus[Gateway] = anyio.TASK_STATUS_IGNORED) -> None:
-    async with SimulatedGateway() as simulated:
+async def _simulate(
+    stop: anyio.Event,
+    make: Callable[[], SimulatedGateway],
+    *,
+    task_status: TaskStatus[Gateway] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    async with make() as simulated:
         task_status.started(simulated.gateway)
         await stop.wait()
 

@@ -45,7 +45,7 @@ def list_command(mine: bool, **options: Any) -> int:
     return run_session(partial(_list, settings_of(options)))
 
 
-@click.command("address")
+@click.command("address", short_help="Print the external address, by each protocol.")
 @with_settings
 def address_command(**options: Any) -> int:
     """Print the gateway's external address, as each protocol tells it.
@@ -60,7 +60,7 @@ def address_command(**options: Any) -> int:
     return run_session(partial(_address, settings_of(options)))
 
 
-@click.command("gateway")
+@click.command("gateway", short_help="Print the routers that the routes lead to.")
 @with_settings
 def gateway_command(**options: Any) -> int:
     """Print every router that the routes of this host lead to, best first, and why it is ranked so.

@@ -22,7 +22,7 @@ from portmapper.request import parse_host
 from portmapper.text import safe_text
 
 
-@click.command("unmap")
+@click.command("unmap", short_help="Close what earlier runs left open, or all of this host.")
 @click.argument("ports", nargs=-1, metavar="PORT[:EXTERNAL][/PROTOCOL]...")
 @click.option("--stale", is_flag=True, help="All that programs of this host left when they died.")
 @click.option("--all-mine", is_flag=True, help="All that this host has on the gateway, whichever program made it.")

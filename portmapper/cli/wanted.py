@@ -27,6 +27,7 @@ class Wanted:
     settings: Settings
     hook: str | None
     place: Place | None
+    ipv6: bool = False
     live: bool = False
 
     def attendants(self) -> list[Attendant]:
@@ -62,6 +63,7 @@ def with_wishes(command: F) -> F:
         click.option(
             "--remote", multiple=True, metavar="ADDRESS[/PREFIX]", help="Let only these peers in; repeatable."
         ),
+        click.option("--ipv6", is_flag=True, help="Open them in the firewall of the IPv6 gateway too, for this host."),
         click.option("--exact", is_flag=True, help="EXTERNAL or nothing: no other external port will do."),
         click.option("--external", type=int, metavar="PORT", help="The wished external port, for a single PORT."),
         click.option("--lifetime", type=int, help="Seconds to ask for; by default 7200, through a tunnel 60."),
@@ -86,4 +88,4 @@ def wanted_of(options: dict[str, Any]) -> Wanted:
         check=limits.CHECK if check is None else check,
     )
     place = None if options["write"] is None else place_for(options["write"])
-    return Wanted(wishes, replace(settings, share=options["share"]), options["hook"], place)
+    return Wanted(wishes, replace(settings, share=options["share"]), options["hook"], place, options["ipv6"])

@@ -22,7 +22,7 @@ from portmapper.watching import GatewayWatch
 _REFRESH = 1.0  # seconds: how soon a terminal of another size is drawn to
 
 
-@click.command("watch")
+@click.command("watch", short_help="Show what happens on the gateway; change nothing.")
 @click.option(
     "--interval",
     type=float,

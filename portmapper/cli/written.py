@@ -69,11 +69,15 @@ def place_for(name: str) -> Place:
 
 
 def content(mappings: Sequence[Mapping], *, as_json: bool) -> str:
-    """Return what the file says: those of `mappings` that are open now, in their order."""
+    """Return what the file says: those of `mappings` that are open now, in their order.
+
+    Ports alone are those of IPv4 where there are any: by IPv6 the external port is the internal one.
+    """
     leases = [mapping.lease for mapping in mappings if mapping.state is MappingState.MAPPED]
     if as_json:
         return json.dumps([lease_object(lease) for lease in leases]) + "\n"
-    return "".join(f"{lease.external.port}\n" for lease in leases)
+    version = min((mapping.gateway.address.version for mapping in mappings), default=4)
+    return "".join(f"{lease.external.port}\n" for lease in leases if lease.gateway.address.version == version)
 
 
 class Written:

@@ -84,7 +84,7 @@ class AddressResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapResponse:
-    """What was mapped; only `internal_port` means anything when `result` is not 0. `lifetime` and `epoch` in seconds."""
+    """What was mapped; only `internal_port` means anything when `result` is not 0. Times are in seconds."""
 
     protocol: Protocol
     result: int

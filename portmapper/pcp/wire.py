@@ -129,7 +129,7 @@ class AnnounceResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapResponse:
-    """What was assigned. `lifetime` is the mapping's on success, else how long the error holds, in seconds as `epoch`."""
+    """What was assigned. `lifetime` is the mapping's on success, else how long the error holds. Times in seconds."""
 
     result: int
     lifetime: int

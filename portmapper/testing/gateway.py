@@ -38,8 +38,8 @@ class SimulatedGateway:
 
     The switches say which protocols it speaks; a port that nothing listens on refuses, as a real one does. Override
     `answer_datagram`, `answer_search` or `answer_http` for a gateway that lies, repeats itself or says nothing.
-    External ports are on `external_address`, so a port that a server of this host has bound cannot be granted. Leases by
-    PCP and NAT-PMP are of `min_lifetime` to `max_lifetime` seconds.
+    External ports are on `external_address`, so a port that a server of this host has bound cannot be granted. Leases
+    by PCP and NAT-PMP are of `min_lifetime` to `max_lifetime` seconds.
 
     It has `address`, to which this host is 127.0.0.1. With `ipv6` both are ::1; it speaks UPnP alone there and opens
     pinholes. With `hears_group` searches to the group 239.255.255.250 come to it too, of whatever program of this host.

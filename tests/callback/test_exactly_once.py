@@ -242,6 +242,9 @@ def test_a_child_is_told_nothing_of_the_calls_of_its_parent(simulated: Besides) 
     source = (
         NOTE
         + """
+loaded = threading.Event()  # a fork in the midst of an import would leave its lock behind, as in every program
+callback.get_external_address(gateway, lambda error, result: loaded.set())
+loaded.wait()
 callback.get_external_address(gateway, note)
 child = os.fork()
 if child == 0:

@@ -41,5 +41,9 @@ class StandIn:
         return self.lease.request.protocol
 
     @property
+    def gateway(self) -> Gateway:
+        return self.lease.gateway
+
+    @property
     def mapping(self) -> Mapping:
         return cast("Mapping", self)

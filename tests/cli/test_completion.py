@@ -100,3 +100,10 @@ def test_a_command_does_not_load_what_another_needs() -> None:
     code = "import sys; from portmapper.cli import main\ntry: main(['gateway', '--gateway', '127.0.0.2'])\n"
     code += "finally: sys.exit(bool({'portmapper.doctor', 'httpcore', 'rich'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_the_list_of_commands_cuts_no_sentence(inside: Inside) -> None:
+    commands = inside("--help").out.partition("Commands:\n")[2].partition("\n\n")[0]
+    lines = commands.splitlines()
+    assert len(lines) > 8
+    assert not [line for line in lines if line.endswith("...")]

@@ -142,7 +142,7 @@ def test_what_cannot_be_removed_is_said(environment: dict[str, str]) -> None:
     ("arguments", "says"),
     [
         (["unmap", "--stale", "8080"], "--stale goes without PORT"),
-        (["unmap", "--stale", "--no-state"], "--stale goes without PORT, --no-state"),
+        (["unmap", "--stale", "--no-state"], "--stale goes without PORT, --all-mine, --no-state"),
         (["list", "--mine", "--no-state"], "--mine goes without --no-state"),
     ],
 )

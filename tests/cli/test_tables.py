@@ -76,7 +76,7 @@ def listed(description: str = "web", **more: object) -> ListedMapping:
 
 def test_a_row_says_whose_it_is_how_long_it_lasts_and_where_that_is_known_from() -> None:
     noted = NotedMapping(note(80, 8080), "server", 42, living=False)
-    row = shown(listed_sheet([KnownMapping(listed(), noted)], NOW), 200).splitlines()[1]
+    row = shown(listed_sheet([KnownMapping(listed(), noted, NOW)], NOW), 200).splitlines()[1]
     cells = [one.strip() for one in row.split("  ") if one.strip()]
     assert cells == [
         "8080/tcp", "192.168.1.10:80", "yes", "2 h 1 min", "gateway + journal", "server (42, dead)", "web"
@@ -87,7 +87,7 @@ def test_a_row_says_whose_it_is_how_long_it_lasts_and_where_that_is_known_from()
 def test_no_text_of_a_router_steers_the_terminal(name: str) -> None:
     text = PAYLOADS[name]
     rude = listed(text, internal_client=text, remote_host=text)
-    out = shown(listed_sheet([KnownMapping(rude, None)], NOW), 100)
+    out = shown(listed_sheet([KnownMapping(rude, None, NOW)], NOW), 100)
     assert is_harmless(out)
     if name == "markup":
         assert "[bold red]x[/]" in "".join(out.split("\n"))
@@ -135,7 +135,7 @@ def test_what_is_drawn_has_colours_unless_they_are_not_wanted(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     if variable:
         monkeypatch.setenv(variable, "1")
-    Output(as_json=False).listed([KnownMapping(listed(own=True), None)], GATEWAY)
+    Output(as_json=False).listed([KnownMapping(listed(own=True), None, NOW)], GATEWAY)
     out = capsys.readouterr().out
     assert "8080/tcp" in out
     assert ("\x1b[32m" in out) == colours

@@ -119,3 +119,16 @@ def test_what_stays_is_exit_1_and_told(inside: Inside, monkeypatch: pytest.Monke
     assert done.code == 1
     assert [" stays at 127.0.0.1: " in line for line in done.out.splitlines()] == [True, True]
     assert f"not removed: {PORTS[0]}/tcp, {PORTS[1]}/tcp" in done.complaints
+
+
+def test_a_range_and_both_protocols_are_removed_one_by_one(inside: Inside) -> None:
+    first = PORTS[0]
+    done = inside("unmap", str(first), "9000-9001/both", "--simulate", "--json", "--backend", "natpmp")
+    assert [(one["event"], one["protocol"], one["internal"]["port"]) for one in done.objects] == [
+        ("unmapped", "tcp", first),
+        ("unmapped", "tcp", 9000),
+        ("unmapped", "udp", 9000),
+        ("unmapped", "tcp", 9001),
+        ("unmapped", "udp", 9001),
+    ]
+    assert ports_left() == PORTS[1:]

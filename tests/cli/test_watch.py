@@ -55,7 +55,7 @@ def mapping(port: int, description: str = "web") -> KnownMapping:
         description=description,
         lifetime=60,
     )
-    return KnownMapping(listed, None)
+    return KnownMapping(listed, None, NOW)
 
 
 SIGHTINGS: list[Sighting] = [
@@ -140,6 +140,15 @@ def test_the_view_fits_into_any_terminal(width: int, height: int) -> None:
     assert len(lines) <= max(height - 1, limits.WATCHED_LAST + 8)
     assert any(re.match(r"and \d+ more", line) for line in lines)
     assert any("8000/tcp" in line for line in lines)
+
+
+def test_what_is_left_of_a_lease_goes_down_between_two_looks() -> None:
+    from rich.console import Console
+
+    console = Console(width=120, color_system=None)
+    with console.capture() as capture:
+        console.print(Screen().draw(VIEW, 120, 24, NOW + 20))
+    assert capture.get().count("  40 s  ") == 2
 
 
 def test_before_the_first_look_it_says_that_it_asks() -> None:

@@ -3,6 +3,7 @@
 import re
 
 _VARYING = (
+    (re.compile(r"^\d\d:\d\d:\d\d ", re.MULTILINE), ""),
     # First: a time is no address.
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\+00:00)?)?"), "<time>"),
     (re.compile(r"\[[0-9a-f:]*::?[0-9a-f:]*\](:\d+)?"), "<endpoint>"),
@@ -11,10 +12,11 @@ _VARYING = (
     (re.compile(r"\bport \d+ \((refused|taken)\)"), r"port <number> (\1)"),
     (re.compile(r"\bexternal port \d+"), "external port <number>"),
     (re.compile(r'"port": \d+'), '"port": <number>'),
-    (re.compile(r"\(process \d+\)|\"pid\": \d+"), "<process>"),
+    (re.compile(r"\bprocess \d+|\"pid\": \d+"), "<process>"),
     (re.compile(r"\b\d+ s (left|from now)"), r"<seconds> s \1"),
     (re.compile(r'"remaining": \d+'), '"remaining": <seconds>'),
     (re.compile(r"\b\d+(\.\d+)? ms\b"), "<time> ms"),
+    (re.compile(r"\b(within|state for) \d+(\.\d+)? s\b"), r"\1 <seconds> s"),
     (re.compile(r"\s+"), " "),  # long lines are broken for the page
 )
 _GAP = "..."

@@ -4,8 +4,8 @@ Three things in a page are for the tests alone, all HTML comments:
 
     <!-- test          Python that runs here: what comes before a block, or asserts what came of it
     -->
-    <!-- gateway: pcp=False -->     the next block meets a SimulatedGateway with these arguments; "none": no router at all
-    <!-- file: up.sh -->            the next block is a file of this name, which later commands find
+    <!-- gateway: pcp=False -->   the next block meets a SimulatedGateway with these arguments; several with | between
+    <!-- file: up.sh -->          the next block is a file of this name, which later commands find
 """
 
 import re
@@ -48,7 +48,7 @@ def blocks(path: Path) -> list[Block]:
 
 def _blocks(path: Path, text: str) -> Iterator[Block]:
     lines = iter(enumerate(text.splitlines(), 1))
-    marks: dict[str, str] = {}
+    marks = {"gateway": "", "file": ""}
     for number, line in lines:
         if line == _HIDDEN:
             yield Block(path, number + 1, "python", _until("-->", lines, path), hidden=True)
@@ -56,9 +56,9 @@ def _blocks(path: Path, text: str) -> Iterator[Block]:
             marks[mark[1]] = mark[2]
         elif fence := _FENCE.fullmatch(line):
             code = dedent(_until(f"{fence['indent']}```", lines, path))
-            yield Block(path, number + 1, fence["language"], code, **marks)
-            marks = {}
-    if marks:
+            yield Block(path, number + 1, fence["language"], code, gateway=marks["gateway"], file=marks["file"])
+            marks = {"gateway": "", "file": ""}
+    if any(marks.values()):
         raise ValueError(f"{path}: a mark without a block: {marks}")
 
 

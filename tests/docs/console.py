@@ -6,17 +6,22 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
+import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from portmapper import limits
 from tests.docs.alike import alike, plain
 from tests.docs.blocks import ROOT, Block
 from tests.docs.home import Home
 
 _INTERRUPT = "^C"
 _PATIENCE = 20.0
+_HOOKS = limits.HOOK_QUIET + 0.4  # for what --exec runs to be done before the interruption
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,23 @@ class Console:
         printed = self._printed(step, home)
         shown = step.before + (step.after or "")
         if not alike(shown, printed):
-            raise AssertionError(f"{block}: {step.command} prints\n{plain(printed)}\nand the page shows\n{plain(shown)}")
+            raise AssertionError(
+                f"{block}: {step.command} prints\n{plain(printed)}\nand the page shows\n{plain(shown)}"
+            )
 
     def _printed(self, step: Step, home: Home) -> str:
-        with subprocess.Popen(
+        with self._started(step, home) as process, _bounded(process):
+            assert process.stdout is not None
+            printed = ""
+            if step.after is not None:
+                while not alike(step.before, printed) and (line := process.stdout.readline()):
+                    printed += line
+                time.sleep(_HOOKS if "--exec" in step.command else 0)
+                process.send_signal(signal.SIGINT)
+            return printed + process.stdout.read()
+
+    def _started(self, step: Step, home: Home) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             ["sh", "-c", f"exec {step.command}" if step.after is not None else step.command],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -83,21 +101,7 @@ class Console:
             env=self.environment(home),
             cwd=self._folder,
             process_group=0,
-        ) as process:
-            assert process.stdout is not None
-            printed = ""
-            try:
-                if step.after is not None:
-                    while not alike(step.before, printed):
-                        line = process.stdout.readline()
-                        if not line:
-                            break
-                        printed += line
-                    process.send_signal(signal.SIGINT)
-                rest, _ = process.communicate(timeout=_PATIENCE)
-            finally:
-                process.kill()
-        return printed + rest
+        )
 
     def environment(self, home: Home) -> Mapping[str, str]:
         """Return the environment of a process that lives in `home` and keeps its state here."""
@@ -109,6 +113,24 @@ class Console:
             "PYTHONPATH": str(ROOT),
             "COLUMNS": "200",
         }
+
+
+@contextmanager
+def _bounded(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Kill a process, and what it has started, that goes on for too long; and in any case at the end."""
+    timer = threading.Timer(_PATIENCE, _kill, [process])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        _kill(process)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _check_pip(words: list[str]) -> None:

@@ -43,7 +43,9 @@ class Home:
         """Return the home that `dump` wrote."""
         return cls(
             tuple(
-                Gateway(address=ip_address(address), source=ip_address(source), interface="lo", port=port, ssdp_port=ssdp)
+                Gateway(
+                    address=ip_address(address), source=ip_address(source), interface="lo", port=port, ssdp_port=ssdp
+                )
                 for address, source, port, ssdp in json.loads(text)
             )
         )
@@ -57,7 +59,7 @@ class Home:
     def _routes(self) -> list[Route]:
         found: list[Route] = []
         for gateway, (address, (interface, own, metric)) in zip(self.gateways, _ROUTERS.items(), strict=False):
-            if gateway.address.version == 6:  # noqa: PLR2004
+            if gateway.address.version == 6:
                 found.append(Route(IPv6Network("::/0"), ip_address(_ROUTER_6), interface, metric))
             else:
                 found.append(Route(IPv4Network("0.0.0.0/0"), ip_address(address), interface, metric))

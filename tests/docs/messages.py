@@ -64,7 +64,12 @@ def _part(part: ast.expr, around: ast.AST | None, tree: ast.Module) -> str:
     """Return a part of an f-string: a fixed text for a constant of the module or a text made just before."""
     if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name):
         known = [*_assigned(part.value.id, around), *_assigned(part.value.id, tree, deep=False)]
-        texts = [text for one in known if isinstance(one, ast.Constant | ast.JoinedStr) for text in _templates(one, None, tree)]
+        texts = [
+            text
+            for one in known
+            if isinstance(one, ast.Constant | ast.JoinedStr)
+            for text in _templates(one, None, tree)
+        ]
         return texts[0] if texts else "{}"
     return str(part.value) if isinstance(part, ast.Constant) else "{}"
 

@@ -1,4 +1,4 @@
-"""Every public name has a docstring that says what a caller needs: the contract, what it raises, the units of numbers."""
+"""Every public name has a docstring that says what a caller needs: the contract, what it raises, the units of times."""
 
 import ast
 import dataclasses
@@ -13,12 +13,16 @@ from typing import Any
 
 import pytest
 
-import portmapper
-from portmapper import errors
+from portmapper import errors, sync
 
 MODULES = [
-    "portmapper", "portmapper.callback", "portmapper.natpmp", "portmapper.pcp", "portmapper.sync", "portmapper.testing",
-]  # fmt: skip
+    "portmapper",
+    "portmapper.callback",
+    "portmapper.natpmp",
+    "portmapper.pcp",
+    "portmapper.sync",
+    "portmapper.testing",
+]
 ERRORS = {name for name, item in vars(errors).items() if isinstance(item, type)}
 # Words that are numbers of seconds wherever they stand.
 SECONDS = {"lifetime", "timeout", "check", "interval", "ttl", "epoch", "remaining", "since", "ends", "retry_after"}
@@ -71,7 +75,9 @@ def test_it_has_a_docstring_that_begins_with_a_sentence(name: str) -> None:
 
 def functions() -> dict[str, Any]:
     """Return the public functions and methods, without what wraps them."""
-    found = {name: getattr(value, "__func__", None) or getattr(value, "fget", None) or value for name, value in NAMES.items()}
+    found = {
+        name: getattr(value, "__func__", None) or getattr(value, "fget", None) or value for name, value in NAMES.items()
+    }
     return {name: inspect.unwrap(value) for name, value in found.items() if inspect.isroutine(value)}
 
 
@@ -117,7 +123,9 @@ CLASSES = {name: value for name, value in NAMES.items() if _is_made_by_hand(valu
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_time_among_what_it_is_made_of_has_its_unit(name: str) -> None:
     words = {word for one in inspect.signature(CLASSES[name].__init__).parameters for word in one.split("_")}
-    assert not words & SECONDS or _says_seconds(text_of(CLASSES[name])), f"{name}: {words & SECONDS}"
+    assert not words & SECONDS or _says_seconds(text_of(CLASSES[name]) + _text_of_owner(name)), (
+        f"{name}: {words & SECONDS}"
+    )
 
 
 DATACLASSES = {name: value for name, value in NAMES.items() if dataclasses.is_dataclass(value)}
@@ -133,7 +141,8 @@ def test_the_members_are_found() -> None:
     """The walk above sees methods, properties, inherited ones and those of the modules."""
     assert {
         "portmapper.Mapping.external", "portmapper.PortMapper.map", "portmapper.NoService.retry_after",
-        "portmapper.testing.SimulatedGateway.reboot", "portmapper.natpmp.MapRequest.encode", "portmapper.Protocol.parse",
+        "portmapper.testing.SimulatedGateway.reboot", "portmapper.natpmp.MapRequest.encode",
+        "portmapper.Protocol.parse",
     } <= set(NAMES)  # fmt: skip
     assert not any(isinstance(value, ModuleType | enum.Enum) for value in NAMES.values())
 
@@ -143,8 +152,12 @@ def _says_seconds(text: str) -> bool:
 
 
 def _text_of_owner(name: str) -> str:
-    owner = NAMES.get(name.rpartition(".")[0])
-    return text_of(owner) if owner is not None else ""
+    """Return what else is said of a name: by its class, and for the doors without await by them and by its twin."""
+    owners = [NAMES.get(name.rpartition(".")[0])]
+    if name.startswith("portmapper.sync."):
+        twin = name.replace(".sync.", ".")
+        owners += [sync, NAMES.get(twin), NAMES.get(twin.rpartition(".")[0])]
+    return "".join(text_of(owner) for owner in owners if owner is not None)
 
 
 def _name(node: ast.expr) -> str:

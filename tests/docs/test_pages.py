@@ -3,7 +3,7 @@
 import configparser
 import json
 import tomllib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from ipaddress import IPv4Address
@@ -15,11 +15,10 @@ import pytest
 from portmapper.testing import IgdSwitches, PcpSwitches, SimulatedGateway
 from tests.docs.blocks import ROOT, Block, blocks, pages
 from tests.docs.console import Console
-from tests.docs.home import Home
+from tests.docs.home import Home, nobody_works
 from tests.docs.python import Program
 
 WITH_CODE = [path for path in pages() if blocks(path)]
-_NONE = "none"
 _GATEWAYS = {
     "SimulatedGateway": SimulatedGateway,
     "IgdSwitches": IgdSwitches,
@@ -35,7 +34,7 @@ async def test_the_code_of(
 ) -> None:
     """The blocks of a page are run in their order. A block of a language that nothing here runs or reads fails.
 
-    The commands have a loop of their own, so they are run once, on asyncio.
+    The commands have a loop of their own, so they are run once, on asyncio; `commands_run` tells hidden code.
     """
     found = blocks(path)
     monkeypatch.chdir(tmp_path)
@@ -44,23 +43,22 @@ async def test_the_code_of(
     async with AsyncExitStack() as stack:
         simulated = await stack.enter_async_context(SimulatedGateway())
         console = Console(tmp_path)
-        program = Program(stack, simulated=simulated, console=console)
+        commands_run = anyio_backend_name == "asyncio"
+        program = Program(stack, simulated=simulated, console=console, commands_run=commands_run)
         for number, block in enumerate(found):
             following = found[number + 1] if number + 1 < len(found) else None
             async with _home_of(block, simulated) as home:
                 program.names["home"] = home
-                if block.language == "console" and anyio_backend_name == "trio":
-                    continue
-                await _run(block, following, program, console, home)
+                if block.language != "console" or commands_run:
+                    await _run(block, following, program, console, home)
+        await nobody_works()
 
 
 @asynccontextmanager
 async def _home_of(block: Block, simulated: SimulatedGateway) -> AsyncIterator[Home]:
     async with AsyncExitStack() as stack:
         gateways = [simulated.gateway]
-        if block.gateway == _NONE:
-            gateways = []
-        elif block.gateway:
+        if block.gateway:
             several = [eval(f"SimulatedGateway({arguments})", _GATEWAYS) for arguments in block.gateway.split(" | ")]
             gateways = [(await stack.enter_async_context(one)).gateway for one in several]
         home = Home(tuple(gateways))
@@ -88,7 +86,7 @@ def _read_ini(text: str) -> None:
     parser.read_string(text)
 
 
-_READ = {"json": json.loads, "toml": tomllib.loads, "ini": _read_ini}
+_READ: dict[str, Callable[[str], object]] = {"json": json.loads, "toml": tomllib.loads, "ini": _read_ini}
 
 
 @pytest.mark.parametrize("path", WITH_CODE, ids=lambda path: str(path.relative_to(ROOT)))

@@ -277,7 +277,7 @@ async def test_what_a_protocol_has_no_way_to_ask_for_is_not_asked_but_said(
     else:
         assert str(reasons[backend]) == f"{title} has no way to ask for {feature}"
     assert str(caught.value).splitlines()[0] == (
-        "no port mapping service at the gateway 127.0.0.1 that answered has this kind of mapping"
+        "no port mapping service at the gateway 127.0.0.1 that answered can do this"
     )
 
 

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from portmapper import Endpoint, GatewayTimeout, InvalidRequest, Protocol
+from portmapper import Endpoint, Gateway, GatewayTimeout, InvalidRequest, NoGateway, Protocol
 from portmapper.announcements import Announcement, Source
 from portmapper.model import IPAddress
 from portmapper.net import clock
@@ -229,3 +229,29 @@ def test_what_is_the_same_is_nothing_new_and_of_another_gateway_everything_is() 
         AddressSeen(GATEWAY, HERE, None),
     ]
     assert list(differences(other, View())) == [Moved(None, GATEWAY)]
+
+
+async def test_another_gateway_is_followed_and_heard_and_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SimulatedGateway() as first, SimulatedGateway(address=IPv4Address("127.0.0.5")) as second:
+        now: list[Gateway] = [first.gateway]
+
+        def locate(*_: object) -> Gateway:
+            if not now:
+                raise NoGateway("none")
+            return now[0]
+
+        monkeypatch.setattr("portmapper.watching.locate", locate)
+        async with watched(first) as seen:
+            seen.clear()
+            now[:] = [second.gateway]
+            await anyio.sleep(35)
+            assert seen[0] == Moved(second.gateway, first.gateway)
+            assert {type(one) for one in seen[1:]} == {Answered, AddressSeen}
+            seen.clear()
+            announce(first, ANNOUNCEMENTS["pcp"])
+            announce(second, ANNOUNCEMENTS["natpmp"])
+            await anyio.sleep(1)
+            assert seen == [Announced(second.gateway, Announcement(Source.NAT_PMP, "address"))]
+            now.clear()
+            await anyio.sleep(35)
+            assert seen[1:] == [Moved(None, second.gateway)]

@@ -96,6 +96,22 @@ say(json.dumps(round(time.monotonic() - left, 2)))
         assert [entry for entry in swallowing.table if entry.internal.port == 8080] == []
 
 
+def test_ctrl_c_cancels_what_it_does_not_wait_for() -> None:
+    """While the block goes on, the gateway is asked no more, but told to delete what it may have granted."""
+    source = INTERRUPTED + """
+with sync.PortMapper(gateway=gateway, backends=["pcp"]) as mapper:
+    interrupted(lambda: mapper.map(8080))
+    time.sleep(1)
+    os._exit(0)  # nothing else cleans up
+"""
+    with aside(Swallowing()) as swallowing:
+        _, errors, code = finished(source, swallowing.gateway)
+        assert code == 0, errors
+        lifetimes = [int.from_bytes(data[4:8]) for data in swallowing.datagrams if data[:2] == b"\x02\x01"]
+    assert lifetimes[0] == 7200
+    assert lifetimes[-1] == 0
+
+
 def test_ctrl_c_in_the_block_releases_and_ends_the_program_as_usual(simulated: Besides) -> None:
     source = "with sync.open_mapping(8080, gateway=gateway) as mapping:\n    say('open')\n    time.sleep(30)\n"
     with program(source, simulated.gateway) as process:

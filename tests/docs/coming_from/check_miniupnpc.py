@@ -23,7 +23,7 @@ async def with_a_mapper(ours: Ours, look: Look, *, port: int | None = None) -> N
             names: dict[str, Any] = {"mapper": mapper, "sync": sync}
             if port is not None:
                 names["mapping"] = mapper.map(port, external_port=8000)
-            *lines, last = ours.row.code.splitlines()
+            *_lines, last = ours.row.code.splitlines()
             if " = " in last.partition("(")[0]:
                 exec(ours.row.code, names)
             else:
