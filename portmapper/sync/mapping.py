@@ -118,6 +118,19 @@ class Mapping:
         return self._mapping.lease
 
     @property
+    def remaining(self) -> float:
+        """The seconds until the lease ends by itself; infinity for one without end, 0 while there is none."""
+        return self._mapping.remaining
+
+    @property
+    def next_attempt(self) -> float:
+        """The seconds until it is renewed, or tried for again while it is lost.
+
+        Infinity while it is being tried for, and after the end.
+        """
+        return self._mapping.next_attempt
+
+    @property
     def backend(self) -> Backend:
         """The backend that gave the lease."""
         return self._mapping.backend

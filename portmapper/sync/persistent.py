@@ -27,7 +27,7 @@ class PersistentMapping:
         return mapping.lease if mapping.external is not None else None
 
     def refresh(self, *, timeout: float | None = None) -> None:
-        """Renew now. Raises MapperClosed after the end, GatewayTimeout after `timeout` seconds, else the gateway's answer."""
+        """Renew now. Raises MapperClosed, GatewayTimeout after `timeout` seconds, or the gateway's answer."""
         self._residence.call(self._mapping.refresh, timeout)
 
     def stop(self) -> None:

@@ -98,12 +98,15 @@ say(json.dumps(round(time.monotonic() - left, 2)))
 
 def test_ctrl_c_cancels_what_it_does_not_wait_for() -> None:
     """While the block goes on, the gateway is asked no more, but told to delete what it may have granted."""
-    source = INTERRUPTED + """
+    source = (
+        INTERRUPTED
+        + """
 with sync.PortMapper(gateway=gateway, backends=["pcp"]) as mapper:
     interrupted(lambda: mapper.map(8080))
     time.sleep(1)
     os._exit(0)  # nothing else cleans up
 """
+    )
     with aside(Swallowing()) as swallowing:
         _, errors, code = finished(source, swallowing.gateway)
         assert code == 0, errors
