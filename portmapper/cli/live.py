@@ -13,6 +13,7 @@ from portmapper import limits
 from portmapper.cli import sentences
 from portmapper.cli.standing import standing_sheet
 from portmapper.cli.tables import as_table
+from portmapper.cli.terminal import ECHO
 from portmapper.mapping import Mapping
 from portmapper.model import Changed, Closed, Event, Lost
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _BESIDE = 3  # lines that are no rows: the header, the line of the cursor, and one for what happened last
-_ECHO = 2  # columns: a ^C that the terminal shows behind the table must not begin a line, which nobody would count
 
 
 class Board:
@@ -80,7 +80,7 @@ class Board:
             live.refresh()
 
     def _table(self, console: "Console") -> "Table":
-        return as_table(standing_sheet(self._mappings, console.height - _BESIDE), console.width - _ECHO)
+        return as_table(standing_sheet(self._mappings, console.height - _BESIDE), console.width - ECHO)
 
     def _note_end(self) -> None:
         if self._mappings and self._closed.issuperset(self._mappings):

@@ -76,7 +76,7 @@ def _handled() -> list[signal.Signals]:
 
 
 def _take_back_echo(number: int) -> None:
-    # The terminal has shown ^C where the cursor was. What is said next gets the line for itself. A line break would shift
+    # The terminal has shown ^C where the cursor was. What is said next gets that line for itself. A break would shift
     # what is drawn: that is for terminals that cannot draw.
     if number == signal.SIGINT:
         for stream in (sys.stderr, sys.stdout):

@@ -20,12 +20,10 @@ def room(most: int) -> int:
     return min(max(columns, _LEAST), most)
 
 
-_LEAST = 30  # in a narrower one the terminal may break the lines
-
-
 def can_redraw() -> bool:
     """Whether a table that changes can be shown on standard output; NO_COLOR asks for plain lines."""
     return can_draw() and not os.environ.get("NO_COLOR")
 
 
 _DUMB = {"dumb", "unknown"} if sys.platform == "win32" else {"", "dumb", "unknown"}
+_LEAST = 30  # in a narrower one the terminal may break the lines

@@ -14,15 +14,18 @@ from pathlib import Path
 
 from tests.terminal import home, picture
 from tests.terminal.recording import Recording
-from tests.terminal.terminals import ROOT, Server
+from tests.terminal.terminals import PROMPT, ROOT, Server
 
 ASSETS = ROOT / "docs" / "assets"
-PROMPT = {"PS1": "$ "}
+SHELL = {"PS1": "$ "}
 
 
 @dataclass(frozen=True)
 class Still:
-    """A picture of what a command shows, once a pattern is there, in a home with that external address."""
+    """A picture of what a command shows, once a pattern is there, in a home with that external address.
+
+    What is run before is not in the picture.
+    """
 
     name: str
     command: str
@@ -30,13 +33,16 @@ class Still:
     columns: int = 92
     rows: int = 50
     external: str = home.EXTERNAL
+    before: str = "true"
 
 
 SESSION = "portmapper map 8080 5000/udp"
+TABLE = "^5000/udp .*mapped"
 CGNAT = "100.64.12.7"
 STILLS = [
-    Still("map", SESSION, "5000/udp .*open"),
-    Still("map-narrow", SESSION, "5000/udp .*o", columns=40),
+    Still("map", SESSION, TABLE),
+    Still("map-narrow", SESSION, TABLE, columns=40),
+    Still("watch", "portmapper watch", r"\+ 5000/udp", before=f"{SESSION} --once"),
     Still("doctor", "portmapper doctor 8080", "^  took"),
     Still("doctor-narrow", "portmapper doctor 8080", "^  took", columns=40, rows=120),
     Still("doctor-cgnat", "portmapper doctor 8080", "^  took", external=CGNAT),
@@ -69,18 +75,19 @@ def cannot() -> str | None:
 
 def take(server: Server, one: Still, folder: Path, prefix: Sequence[str] = ()) -> None:
     """Make a still picture."""
-    with server.window(one.columns, one.rows, PROMPT, prefix) as window:
-        window.letters(one.command)
-        window.key("Enter")
+    with server.window(one.columns, one.rows, SHELL, prefix) as window:
+        window.start(one.before)
+        window.wait(lambda lines: PROMPT.match(lines[-1]))
+        window.start(one.command)
         window.wait_for(one.shown)
-        time.sleep(0.3)  # the rest of what comes with it
-        screen = window.coloured_screen()
+        time.sleep(1.2)  # the rest of what comes with it
+        screen = window.coloured_screen().lstrip("\n")
         (folder / f"{one.name}.svg").write_text(picture.still(screen, one.columns, one.command))
 
 
 def record(server: Server, folder: Path, prefix: Sequence[str], columns: int = 92, rows: int = 14) -> None:
     """Record a session, from the command to the prompt after Ctrl-C."""
-    with server.window(columns, rows, PROMPT, prefix) as window:
+    with server.window(columns, rows, SHELL, prefix) as window:
         recording = Recording(window, columns, rows)
         recording.wait(0.8)
         recording.type(SESSION)

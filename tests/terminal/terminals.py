@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PROMPT = re.compile(r"^\[(\d+)\]\$ ?$")
+PROMPT = re.compile(r"^(?:\[(\d+)\])?\$ ?$")
 _PATIENCE = 10.0  # seconds; a program starts in half of one
 _TICK = 0.03
 
@@ -94,7 +94,7 @@ class Window:
         assert match is not None
         return int(match[1])
 
-    def wait(self, enough: Callable[[list[str]], bool], seconds: float = _PATIENCE) -> list[str]:
+    def wait(self, enough: Callable[[list[str]], object], seconds: float = _PATIENCE) -> list[str]:
         """Return the lines as soon as they are what is waited for."""
         end = time.monotonic() + seconds
         while not enough(lines := self.lines()):
@@ -155,7 +155,7 @@ class Server:
             "HOME": str(self._folder),
             "LANG": "C.UTF-8",
             "TERM": "screen-256color",
-            "PORTMAPPER_STATE": str(self._folder / "state"),
+            "PORTMAPPER_STATE": str(self._folder / f"state{self._count}"),
             **(environment or {}),
         }
         words = " ".join(shlex.quote(f"{key}={value}") for key, value in shell.items())
@@ -164,7 +164,7 @@ class Server:
         self.tmux("pipe-pane", "-t", name, "-O", f"cat >> {shlex.quote(str(raw))}")
         window = Window(self, name, raw)
         try:
-            window.wait(lambda lines: lines[-1].rstrip().endswith("$"))
+            window.wait(lambda lines: PROMPT.match(lines[-1]) is not None)
             yield window
         finally:
             self.tmux("kill-session", "-t", name)
