@@ -132,8 +132,7 @@ def test_a_wait_survives_a_terminal_that_gets_narrow(open_window: OpenWindow) ->
         window.start(NOBODY)
         window.wait_for("Asking")
         window.resize(20)
-        time.sleep(0.3)  # some more drawings
-        interrupt(window)
+        assert window.wait_for_prompt() == 4
         window.resize(100)
         assert sum("Asking" in line for line in window.lines()) <= 1
         assert window.state("cursor_flag") == "1"
