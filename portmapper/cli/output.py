@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from portmapper.clearing import ClearedMapping
@@ -34,8 +35,9 @@ class Complaints(logging.Handler):
 
 
 def complain(text: str) -> None:
-    """Write a line to standard error."""
-    print(f"portmapper: {text}", file=sys.stderr)  # noqa: T201
+    """Write a line to standard error, if anybody reads it: what is open stays open all the same."""
+    with suppress(OSError):
+        print(f"portmapper: {text}", file=sys.stderr)  # noqa: T201
 
 
 class Output:

@@ -1,6 +1,8 @@
 """--exec: when the hook runs, what it is told, and what it cannot do to the command."""
 
+import io
 import os
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +14,7 @@ import pytest
 
 from portmapper import limits
 from portmapper.cli.hooks import Hooks
+from portmapper.cli.output import complain
 from portmapper.errors import GatewayTimeout
 from portmapper.model import Changed, Closed, Event, Lost, Mapped, Renewed, Restored
 from tests.cli.leases import StandIn, lease
@@ -244,3 +247,23 @@ async def test_a_command_that_cannot_be_started_is_told(monkeypatch: pytest.Monk
     async with hooks("true", told, one) as running:
         running.tell(one.mapping, Closed(lease()))
     assert told == ["the hook for 8080/tcp (closed) could not be started: [Errno 7] Argument list too long: '/bin/sh'"]
+
+
+async def test_where_nobody_reads_complaints_the_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in ``portmapper map 8080 --exec ... 2>&1 | head -1``."""
+
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(sys, "stderr", Gone())
+    one = StandIn()
+    running = Hooks(f"echo $PORTMAPPER_EVENT >> {tmp_path}/said; echo hello; exit 3", complain)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(running.run, [one.mapping])
+        running.tell(one.mapping, Mapped(one.lease))
+        await until(lambda: said(tmp_path / "said") == ["mapped"])
+        running.tell(one.mapping, Closed(one.lease))
+    assert said(tmp_path / "said") == ["mapped", "closed"]

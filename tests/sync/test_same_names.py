@@ -21,7 +21,8 @@ INSTEAD = {"events": "Events", "__enter__": "Self"}
 
 
 def public(cls: type) -> dict[str, Any]:
-    return {name: item for name, item in vars(cls).items() if not name.startswith("_")}
+    ours = [one for one in reversed(cls.__mro__) if one.__module__.startswith("portmapper")]
+    return {name: item for one in ours for name, item in vars(one).items() if not name.startswith("_")}
 
 
 def written(annotation: object) -> str:
