@@ -70,7 +70,7 @@ def test_a_table_drops_columns_and_gets_them_back(open_window: OpenWindow) -> No
         window.resize(40)
         window.wait(lambda _: window.screen()[-1] == "5000/udp  mapped  127.0.0.1:5000")
         assert max(map(len, window.screen()[-3:])) <= 38  # room for ^C
-        time.sleep(2.2)  # two more drawings
+        time.sleep(1.2)  # another drawing
         assert sum(bool(re.match(ROW, one)) for one in window.screen()) <= 2
         window.resize(100)
         window.wait(lambda _: "lease ends" in window.screen()[-3])

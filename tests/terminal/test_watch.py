@@ -15,7 +15,7 @@ def heads(window: Window) -> int:
     return sum(bool(re.match(HEAD, line)) for line in window.screen())
 
 
-@pytest.mark.parametrize(("prefix", "columns"), [("", 100), ("NO_COLOR=1 ", 100), ("", 40)])
+@pytest.mark.parametrize(("prefix", "columns"), [("NO_COLOR=1 ", 100), ("", 40)])
 def test_ctrl_c_leaves_one_view_and_the_terminal_as_it_was(open_window: OpenWindow, prefix: str, columns: int) -> None:
     """In 40 columns the last line is cut, and ^C needs room behind it."""
     with open_window(columns) as window:
