@@ -1,7 +1,7 @@
-"""Run the tests against a real router beside all others: they spend most of their time waiting.
+"""Run the tests against a real router, and those of whole programs, beside all others: they mostly wait.
 
-The others bind fixed ports, so where that is possible they get a network of their own. Prints the output of the others
-as it comes, then that of the router tests.
+Programs and others bind fixed ports, so where that is possible each gets a network of its own. Prints the output of the
+others as it comes, then that of the programs and of the router tests.
 """
 
 import os
@@ -17,23 +17,40 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 _ROUTER = "tests/router"
+_PROGRAMS = [f"tests/{name}" for name in ("callback", "cli", "docs", "doctor", "examples", "sync", "terminal")]
 _OWN_NETWORK = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 _TICK = 0.2
 _PATIENCE = 20.0
 
 
 def main() -> int:
-    """Return 0 if both runs pass, else the exit code of the first that does not."""
+    """Return 0 if all runs pass, else the exit code of the first that does not."""
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     with ExitStack() as stack:
-        file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="router-tests-", suffix=".txt"))
-        # Each run remembers its failures in a folder of its own.
-        router = stack.enter_context(_running([_ROUTER, "-o", "cache_dir=.pytest_cache/router"], stdout=file.file))
-        others = stack.enter_context(_running(["--ignore", _ROUTER], prefix=_own_network()))
+        beside = [
+            stack.enter_context(_beside("programs", _PROGRAMS, prefix=_own_network())),
+            stack.enter_context(_beside("router", [_ROUTER])),
+        ]
+        apart = [word for folder in (_ROUTER, *_PROGRAMS) for word in ("--ignore", folder)]
+        others = stack.enter_context(_running(apart, prefix=_own_network()))
         others.wait()
-        _follow(Path(file.name), router)
-        return others.returncode or router.returncode
+        for file, run in beside:
+            _follow(file, run)
+        return next((run.returncode for run in (others, *(run for _, run in beside)) if run.returncode), 0)
+
+
+@contextmanager
+def _beside(
+    name: str, arguments: Sequence[str], *, prefix: Sequence[str] = ()
+) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """Run pytest with its output in a file; each run remembers its failures in a folder of its own."""
+    words = [*arguments, "-o", f"cache_dir=.pytest_cache/{name}"]
+    with (
+        tempfile.NamedTemporaryFile(prefix=f"{name}-tests-", suffix=".txt") as file,
+        _running(words, prefix=prefix, stdout=file.file) as run,
+    ):
+        yield Path(file.name), run
 
 
 def _own_network() -> Sequence[str]:

@@ -141,19 +141,6 @@ class Mapping:
         return self._mapping.gateway
 
     @property
-    def remaining(self) -> float:
-        """The seconds until the lease ends by itself; infinity for one without end, 0 while there is none."""
-        return self._mapping.remaining
-
-    @property
-    def next_attempt(self) -> float:
-        """The seconds until it is renewed, or tried for again while it is lost.
-
-        Infinity while it is being tried for, and after the end.
-        """
-        return self._mapping.next_attempt
-
-    @property
     def problem(self) -> PortMapperError | None:
         """Why the last attempt to keep it, or to get it back, came to nothing; None after one that succeeded."""
         return self._mapping.problem

@@ -53,7 +53,7 @@ class Console:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        (folder / "bin").mkdir()
+        (folder / "bin").mkdir(parents=True)
         self._install("portmapper", f'exec {sys.executable} -m tests.docs.command "$@"')
 
     def _install(self, name: str, script: str) -> None:

@@ -45,7 +45,8 @@ def rows() -> dict[str, Row]:
                 if match["id"] in found:
                     raise ValueError(f"{path}: {match['id']} is there twice")
                 lines = ["".join(code) for code in _CODE.findall(match["ours"])]
-                found[match["id"]] = Row(path.stem, match["id"], "\n".join(lines).replace("\\|", "|"))
+                code = "\n".join(lines).replace("\\|", "|").replace("\u00a0", " ")  # which keeps an indentation
+                found[match["id"]] = Row(path.stem, match["id"], code)
             elif path.stem != "index" and line.startswith("| `"):
                 raise ValueError(f"{path}: a row without an id: {line}")
     return found
