@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 PROMPT = re.compile(r"^(?:\[(\d+)\])?\$ ?$")
-_PATIENCE = 10.0  # seconds; a program starts in half of one
+_PATIENCE = 20.0  # seconds; a program starts in half of one, on a machine that is busy in several
 _TICK = 0.03
 
 

@@ -48,7 +48,7 @@ def test_a_recording_has_all_that_came_and_when(terminal_server: Server) -> None
     with terminal_server.window(60, 10, {"PS1": "$ "}) as window:
         recording = Recording(window, 60, 10)
         recording.type("echo é")
-        recording.wait(0.4)
+        recording.wait(1)
         head, *lines = map(json.loads, recording.cast("a title").splitlines())
     assert (head["version"], head["width"], head["height"]) == (2, 60, 10)
     assert "".join(text for _, _, text in lines) == "$ echo é\r\né\r\n$ "
