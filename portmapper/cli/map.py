@@ -13,7 +13,7 @@ from portmapper.cli.families import open_wanted
 from portmapper.cli.following import follow, standing
 from portmapper.cli.settings import with_settings
 from portmapper.cli.signals import run_session
-from portmapper.cli.terminal import can_redraw
+from portmapper.cli.terminal import can_draw
 from portmapper.cli.wanted import Wanted, wanted_of, with_wishes
 
 
@@ -43,7 +43,7 @@ def map_command(once: bool, plain: bool, **options: Any) -> int:
     if once and (options["hook"] or options["write"]):
         raise click.UsageError("--once goes without --exec and --write: it does not stay to see changes")
     wanted = wanted_of(options)
-    live = can_redraw() and not (plain or options["as_json"])
+    live = can_draw() and not (plain or options["as_json"])
     return run_session(partial(_map_once if once else _map_and_hold, replace(wanted, live=live)))
 
 

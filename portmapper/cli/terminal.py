@@ -20,10 +20,5 @@ def room(most: int) -> int:
     return min(max(columns, _LEAST), most)
 
 
-def can_redraw() -> bool:
-    """Whether a table that changes can be shown on standard output; NO_COLOR asks for plain lines."""
-    return can_draw() and not os.environ.get("NO_COLOR")
-
-
 _DUMB = {"dumb", "unknown"} if sys.platform == "win32" else {"", "dumb", "unknown"}
 _LEAST = 30  # in a narrower one the terminal may break the lines
