@@ -17,7 +17,7 @@ from portmapper.cli.drawing.terminal import can_draw
 from portmapper.cli.words import objects, sentences
 from portmapper.cli.words.objects import Object
 from portmapper.cli.words.verdict import Answers
-from portmapper.errors import PortMapperError
+from portmapper.errors import LocalError, PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.known import KnownMapping
 from portmapper.model import Event, Gateway, MappingRequest
@@ -25,6 +25,7 @@ from portmapper.state.folder import NotedMapping
 from portmapper.text import safe_text
 
 _LINE = 500
+_NAMES = {"stdout": "standard output", "stderr": "standard error"}
 
 
 class Complaints(logging.Handler):
@@ -103,11 +104,14 @@ class Output:
 
     def error(self, error: PortMapperError) -> None:
         """Tell why it did not work, in one line if there is one reason."""
-        self.write(objects.error_object(error), [])
+        try:
+            self.write(objects.error_object(error), [])
+        except LocalError as unwritten:
+            complain(str(unwritten))
         complain(str(error))
 
     def write(self, facts: Object, lines: Iterable[str]) -> None:
-        """Write the object for a program, or the lines for a person."""
+        """Write the object for a program, or the lines for a person. Raises LocalError if it cannot be written."""
         if self.as_json:
             self._print(json.dumps(facts))
         elif text := "\n".join(lines):
@@ -126,11 +130,17 @@ class Output:
         if not self.as_json:
             self._print(text)
 
+    def page(self, text: str) -> None:
+        """Write a text that is the same for people and programs. Raises LocalError if it cannot be written."""
+        self._print(text)
+
     def _print(self, text: str) -> None:
         stream = getattr(sys, self._to)
         try:
             print(text, file=stream, flush=True)
-        except OSError as error:  # nobody reads any more, or the terminal is gone
+        except OSError as error:  # nobody reads any more, the disk is full, or the terminal is gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            if isinstance(error, BrokenPipeError) and self._to == "stdout":
+            if not isinstance(error, BrokenPipeError):
+                raise LocalError(f"cannot write {_NAMES[self._to]}: {error.strerror or error}") from error
+            if self._to == "stdout":
                 signal.raise_signal(signal.SIGTERM)  # leave as if told to, releasing what is open
