@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import anyio
 import click
 from anyio.abc import TaskGroup
 
 from portmapper.cli.families import open_wanted
 from portmapper.cli.following import follow, standing
+from portmapper.cli.reader import hold
 from portmapper.cli.settings import with_settings
 from portmapper.cli.signals import run_session
 from portmapper.cli.terminal import can_draw
@@ -53,7 +53,7 @@ async def _map_and_hold(wanted: Wanted, tasks: TaskGroup) -> None:
     async with AsyncExitStack() as stack:
         opened = partial(follow, attendants=wanted.attendants(), tasks=tasks)
         await open_wanted(wanted, stack, tasks, opened)
-        await anyio.sleep_forever()
+        await hold(wanted.settings.output)
 
 
 async def _map_once(wanted: Wanted, tasks: TaskGroup) -> None:
