@@ -164,7 +164,7 @@ def test_a_program_that_goes_away_ends_it_soon(environment: dict[str, str], kind
     command = [sys.executable, "-W", "error", "-m", "portmapper", "map", "8080", "--simulate", "--json"]
     with ExitStack() as stack:
         process = stack.enter_context(
-            subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, text=True, env=environment)
+            subprocess.Popen(command, stdout=theirs.fileno(), stderr=subprocess.PIPE, text=True, env=environment)
         )
         stack.callback(process.kill)
         theirs.close()
