@@ -30,7 +30,7 @@ class Board:
 
     def __init__(self) -> None:
         self._happened: deque[tuple[str, str]] = deque(maxlen=limits.UNDRAWN)
-        self._mappings: Sequence[Mapping] = ()
+        self._mappings: list[Mapping] = []
         self._closed: set[Mapping] = set()
         self._changed, self._ended = anyio.Event(), anyio.Event()
 
@@ -44,12 +44,18 @@ class Board:
         self._note_end()
 
     async def run(self, mappings: Sequence[Mapping]) -> None:
-        """Draw until all of them are closed, or the terminal is gone."""
+        """Draw until all of them are closed, and those of an earlier run, or the terminal is gone."""
+        first = not self._mappings
+        self._mappings += mappings
+        self._changed.set()
+        self._note_end()
+        if first:
+            await self._draw_all()
+
+    async def _draw_all(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - 80 ms that most calls need not spend
         from rich.live import Live  # noqa: PLC0415 - the same
 
-        self._mappings = mappings
-        self._note_end()
         console = Console()
         try:
             with Live(self._table(console), console=console, auto_refresh=False, transient=True) as live:
