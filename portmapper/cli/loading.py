@@ -23,6 +23,6 @@ class LazyGroup(click.Group):
         place = self._places.get(cmd_name)
         if place is None:
             return None
-        command = getattr(import_module(f"portmapper.cli.{place}"), f"{cmd_name}_command")
+        command = getattr(import_module(f"portmapper.cli.commands.{place}"), f"{cmd_name}_command")
         assert isinstance(command, click.Command)  # noqa: S101
         return command

@@ -11,11 +11,12 @@ from contextlib import suppress
 from typing import Literal
 
 from portmapper.clearing import ClearedMapping
-from portmapper.cli import objects, sentences, sheets, tables
-from portmapper.cli.objects import Object
-from portmapper.cli.tables import Sheet
-from portmapper.cli.terminal import can_draw
-from portmapper.cli.verdict import Answers
+from portmapper.cli.drawing import sheets, tables
+from portmapper.cli.drawing.tables import Sheet
+from portmapper.cli.drawing.terminal import can_draw
+from portmapper.cli.words import objects, sentences
+from portmapper.cli.words.objects import Object
+from portmapper.cli.words.verdict import Answers
 from portmapper.errors import PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.known import KnownMapping

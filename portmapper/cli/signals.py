@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
-from portmapper.cli.terminal import can_draw
+from portmapper.cli.drawing.terminal import can_draw
 from portmapper.errors import PortMapperError
 
 Session = Callable[[TaskGroup], Awaitable[int | None]]

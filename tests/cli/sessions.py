@@ -8,9 +8,9 @@ import click
 import pytest
 from anyio.abc import TaskGroup
 
-from portmapper.cli import settings
-from portmapper.cli.map import map_command
-from portmapper.cli.wanted import Wanted, wanted_of
+from portmapper.cli.commands.map import map_command
+from portmapper.cli.keeping.wanted import Wanted, wanted_of
+from portmapper.cli.options import settings
 from portmapper.testing import SimulatedGateway
 
 

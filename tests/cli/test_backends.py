@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from portmapper.cli import settings
+from portmapper.cli.options import settings
 from portmapper.natpmp.backend import NatPmpBackend
 from portmapper.registry import Candidate
 from portmapper.testing import SimulatedGateway

@@ -9,8 +9,8 @@ import click
 import pytest
 from click.shell_completion import CompletionItem, ShellComplete
 
-from portmapper.cli import completing
 from portmapper.cli.app import app
+from portmapper.cli.options import completing
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.model import Gateway
 from tests.cli.inside import Inside, inside, state

@@ -13,7 +13,7 @@ import anyio.lowlevel
 import pytest
 
 from portmapper import limits
-from portmapper.cli.hooks import Hooks
+from portmapper.cli.hooks.attendant import Hooks
 from portmapper.cli.output import complain
 from portmapper.errors import GatewayTimeout
 from portmapper.model import Changed, Closed, Event, Lost, Mapped, Renewed, Restored

@@ -11,12 +11,12 @@ import anyio
 import pytest
 
 from portmapper import NoGateway, NoService
-from portmapper.cli import settings
-from portmapper.cli.child import child_variables
-from portmapper.cli.families import _close_all, open_wanted
-from portmapper.cli.map import _map_and_hold
-from portmapper.cli.wanted import Wanted
-from portmapper.cli.written import content
+from portmapper.cli.commands.map import _map_and_hold
+from portmapper.cli.keeping.child import child_variables
+from portmapper.cli.keeping.families import _close_all, open_wanted
+from portmapper.cli.keeping.wanted import Wanted
+from portmapper.cli.keeping.written import content
+from portmapper.cli.options import settings
 from portmapper.mapping import Mapping
 from portmapper.model import Gateway, Protocol
 from portmapper.testing import SimulatedGateway

@@ -21,11 +21,12 @@ import pyte
 import pytest
 
 from portmapper import limits
-from portmapper.cli import live, main
-from portmapper.cli.live import Board
-from portmapper.cli.standing import standing_sheet
-from portmapper.cli.tables import Sheet
-from portmapper.cli.wanted import Wanted
+from portmapper.cli import main
+from portmapper.cli.drawing import live
+from portmapper.cli.drawing.live import Board
+from portmapper.cli.drawing.standing import standing_sheet
+from portmapper.cli.drawing.tables import Sheet
+from portmapper.cli.keeping.wanted import Wanted
 from portmapper.errors import GatewayTimeout
 from portmapper.mapping import Mapping
 from portmapper.model import Closed, Lost, Mapped, MappingState
@@ -235,7 +236,7 @@ def test_lines_are_printed_where_no_table_is_wanted(
         asked.append(session.args[0])
         return 0
 
-    monkeypatch.setattr("portmapper.cli.map.run_session", note)
+    monkeypatch.setattr("portmapper.cli.commands.map.run_session", note)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: tty)
     for name, value in {"TERM": "xterm", **variables}.items():
         monkeypatch.setenv(name, value)

@@ -10,8 +10,8 @@ import anyio.to_thread
 import pytest
 
 from portmapper.cli import main
-from portmapper.cli.map import _map_and_hold, _map_once
-from portmapper.cli.wanted import Wanted
+from portmapper.cli.commands.map import _map_and_hold, _map_once
+from portmapper.cli.keeping.wanted import Wanted
 from portmapper.errors import InvalidRequest, PortMapperError
 from portmapper.model import IPAddress
 from portmapper.net import clock
@@ -148,7 +148,7 @@ async def test_once_leaves_them_open(simulated: list[SimulatedGateway], capsys: 
 def test_what_makes_no_sense_is_said_before_anything_is_mapped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
-    monkeypatch.setattr("portmapper.cli.map.run_session", pytest.fail)
+    monkeypatch.setattr("portmapper.cli.commands.map.run_session", pytest.fail)
     with pytest.raises(SystemExit) as caught:
         main(["map", "--simulate", "--no-state", *arguments])
     assert caught.value.code == 2

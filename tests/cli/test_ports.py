@@ -3,7 +3,7 @@
 import pytest
 
 from portmapper import InvalidRequest, limits
-from portmapper.cli.ports import parse_port, parse_ports
+from portmapper.cli.options.ports import parse_port, parse_ports
 
 
 def asked(*texts: str, external: int | None = None) -> list[str]:

@@ -15,8 +15,8 @@ import anyio.to_thread
 import pytest
 
 from portmapper.cli import main
-from portmapper.cli.child import Child, child_variables
-from portmapper.cli.run import _quiet, _run, run_command
+from portmapper.cli.commands.run import _quiet, _run, run_command
+from portmapper.cli.keeping.child import Child, child_variables
 from portmapper.errors import NoService
 from portmapper.model import Protocol
 from portmapper.testing import SimulatedGateway
@@ -184,7 +184,7 @@ def test_what_cannot_be_run_opens_nothing(  # noqa: PLR0917
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr("portmapper.cli.run.run_session", pytest.fail)
+    monkeypatch.setattr("portmapper.cli.commands.run.run_session", pytest.fail)
     if mode is not None:
         (tmp_path / "plain").touch(mode)
     with pytest.raises(SystemExit) as caught:
@@ -249,7 +249,7 @@ def test_a_signal_that_came_to_both_is_known(at_a_terminal: bool) -> None:
     """Two at once are one to who is told, mostly; that none is passed on has to be seen here."""
     leader, follower = pty.openpty()
     code = (
-        "import os, signal, sys; from portmapper.cli.child import _came_to_both as both;"
+        "import os, signal, sys; from portmapper.cli.keeping.child import _came_to_both as both;"
         "sys.stderr.write(f'{both(signal.SIGINT)} {both(signal.SIGTERM)} {both(signal.SIGHUP)}')"
     )
     done = subprocess.run(
@@ -267,7 +267,7 @@ def test_a_signal_that_came_to_both_is_known(at_a_terminal: bool) -> None:
 
 @pytest.mark.anyio
 async def test_what_came_to_both_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portmapper.cli.child._came_to_both", lambda number: number == signal.SIGINT)
+    monkeypatch.setattr("portmapper.cli.keeping.child._came_to_both", lambda number: number == signal.SIGINT)
     child, codes = shell("exec sleep 60"), list[int]()
 
     async def run() -> None:

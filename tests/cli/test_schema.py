@@ -12,8 +12,8 @@ from typing import Any, get_args
 import jsonschema
 import pytest
 
-from portmapper.cli import objects
-from portmapper.cli.schema import schema_text
+from portmapper.cli.commands.schema import schema_text
+from portmapper.cli.words import objects
 from portmapper.doctor.problem import Code
 from portmapper.errors import NoService, UnknownBackend
 from portmapper.model import Changed, Closed, Endpoint, Event, Feature, Gateway, Lease, Lost, Reachability
@@ -157,7 +157,7 @@ def test_everything_that_the_commands_print_is_of_the_schema_and_every_kind_is_p
 @pytest.fixture
 def survey(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the routes lead to one router that can be asked and to a tunnel that has none."""
-    from portmapper.cli import show
+    from portmapper.cli.commands import show
     from portmapper.doctor.findings import Network
     from portmapper.gateway.tables.ranking import Candidate
 

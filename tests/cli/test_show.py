@@ -12,9 +12,10 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from portmapper.cli import settings, show
+from portmapper.cli.commands import show
+from portmapper.cli.options import settings
+from portmapper.cli.options.settings import Settings
 from portmapper.cli.output import Output
-from portmapper.cli.settings import Settings
 from portmapper.errors import GatewayTimeout, NoService
 from portmapper.model import Endpoint, Gateway, Protocol
 from portmapper.net import clock

@@ -9,10 +9,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from portmapper.cli.drawing.sheets import duration, listed_sheet
+from portmapper.cli.drawing.tables import Column, Sheet, as_table, cell
+from portmapper.cli.drawing.terminal import can_draw
 from portmapper.cli.output import Output
-from portmapper.cli.sheets import duration, listed_sheet
-from portmapper.cli.tables import Column, Sheet, as_table, cell
-from portmapper.cli.terminal import can_draw
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.known import KnownMapping
 from portmapper.model import Gateway, ListedMapping, Protocol

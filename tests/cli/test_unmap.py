@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from portmapper.cli import settings
+from portmapper.cli.options import settings
 from portmapper.model import Endpoint, Protocol
 from portmapper.net import clock
 from portmapper.testing import SimulatedGateway

@@ -14,8 +14,8 @@ import pytest
 
 from portmapper import limits
 from portmapper.announcements import Announcement, Source
-from portmapper.cli.screen import Screen
-from portmapper.cli.watched import sighting_line, sighting_object
+from portmapper.cli.drawing.screen import Screen
+from portmapper.cli.words.watched import sighting_line, sighting_object
 from portmapper.errors import GatewayTimeout
 from portmapper.known import KnownMapping
 from portmapper.model import ListedMapping, Protocol

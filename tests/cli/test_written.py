@@ -9,7 +9,7 @@ import anyio
 import click
 import pytest
 
-from portmapper.cli.written import Place, Written, content, place_for
+from portmapper.cli.keeping.written import Place, Written, content, place_for
 from portmapper.errors import GatewayTimeout
 from portmapper.model import Closed, Lost, Mapped, MappingState, Renewed
 from tests.cli.leases import StandIn, lease

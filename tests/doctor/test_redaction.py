@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portmapper.cli.doctor import bundle_text
+from portmapper.cli.commands.doctor import bundle_text
 from portmapper.doctor.evidence import doctor_object
 from portmapper.doctor.findings import (
     Connection,

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from portmapper.cli.app import app
-from portmapper.cli.ports import parse_port
+from portmapper.cli.options.ports import parse_port
 from tests.examples.loading import EXAMPLES
 
 UNITS = ["portmapper.service", "portmapper-run.service"]

@@ -9,7 +9,8 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from portmapper.cli import main, settings
+from portmapper.cli import main
+from portmapper.cli.options import settings
 from portmapper.errors import NoService
 from portmapper.mapper import PortMapper
 from portmapper.testing import igd_answers, igd_front

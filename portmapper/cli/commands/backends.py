@@ -9,11 +9,11 @@ import click
 from anyio.abc import TaskGroup
 
 from portmapper import registry
+from portmapper.cli.drawing.progress import progress
+from portmapper.cli.drawing.tables import Cell, Column, Sheet, cell
+from portmapper.cli.options.settings import Settings, settings_of, with_settings
 from portmapper.cli.output import Output
-from portmapper.cli.progress import progress
-from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
-from portmapper.cli.tables import Cell, Column, Sheet, cell
 from portmapper.errors import PortMapperError
 from portmapper.model import Feature, Gateway
 from portmapper.registry import Candidate

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from portmapper import limits
-from portmapper.cli import sentences
-from portmapper.cli.standing import standing_sheet
-from portmapper.cli.tables import as_table
-from portmapper.cli.terminal import ECHO
+from portmapper.cli.drawing.standing import standing_sheet
+from portmapper.cli.drawing.tables import as_table
+from portmapper.cli.drawing.terminal import ECHO
+from portmapper.cli.words import sentences
 from portmapper.mapping import Mapping
 from portmapper.model import Changed, Closed, Event, Lost
 

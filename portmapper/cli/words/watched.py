@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portmapper.announcements import Announcement, Source
-from portmapper.cli import objects, sentences
+from portmapper.cli.words import objects, sentences
 from portmapper.model import Gateway
 from portmapper.sightings import (
     AddressSeen,

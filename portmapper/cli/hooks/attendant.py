@@ -6,8 +6,8 @@ from math import inf
 import anyio
 
 from portmapper import limits
-from portmapper.cli.hook_events import hook_name, hook_variables
-from portmapper.cli.hook_process import Tell, run_hook
+from portmapper.cli.hooks.process import Tell, run_hook
+from portmapper.cli.hooks.variables import hook_name, hook_variables
 from portmapper.mapping import Mapping
 from portmapper.model import Closed, Event, Renewed
 

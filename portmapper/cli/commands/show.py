@@ -9,9 +9,9 @@ import anyio.to_thread
 import click
 from anyio.abc import TaskGroup
 
+from portmapper.cli.drawing.progress import progress
+from portmapper.cli.options.settings import Settings, settings_of, with_settings
 from portmapper.cli.output import complain
-from portmapper.cli.progress import progress
-from portmapper.cli.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
 from portmapper.errors import LocalError, NoService, PortMapperError
 from portmapper.gateway.detect import gateways, locate, survey

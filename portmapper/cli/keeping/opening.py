@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import anyio
 
-from portmapper.cli.ports import Wish
-from portmapper.cli.progress import progress
-from portmapper.cli.settings import Settings
+from portmapper.cli.drawing.progress import progress
+from portmapper.cli.options.ports import Wish
+from portmapper.cli.options.settings import Settings
 from portmapper.errors import PortMapperError
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping

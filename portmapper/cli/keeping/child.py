@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 
-from portmapper.cli.hook_events import lease_variables
+from portmapper.cli.hooks.variables import lease_variables
 from portmapper.cli.output import complain
 from portmapper.mapping import Mapping
 from portmapper.text import safe_text

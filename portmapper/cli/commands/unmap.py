@@ -9,13 +9,13 @@ import click
 from anyio.abc import TaskGroup
 
 from portmapper.clearing import Swept
-from portmapper.cli import objects, sentences
+from portmapper.cli.commands.show import known_mappings
+from portmapper.cli.drawing.progress import progress
+from portmapper.cli.options.ports import parse_ports
+from portmapper.cli.options.settings import Settings, settings_of, with_settings
 from portmapper.cli.output import Output, complain
-from portmapper.cli.ports import parse_ports
-from portmapper.cli.progress import progress
-from portmapper.cli.settings import Settings, settings_of, with_settings
-from portmapper.cli.show import known_mappings
 from portmapper.cli.signals import run_session
+from portmapper.cli.words import objects, sentences
 from portmapper.errors import PortMapperError
 from portmapper.model import Gateway, MappingRequest
 from portmapper.request import parse_host

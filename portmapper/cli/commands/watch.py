@@ -10,11 +10,11 @@ import click
 from anyio.abc import TaskGroup
 
 from portmapper import limits
-from portmapper.cli.screen import Screen
-from portmapper.cli.settings import Settings, settings_of, with_settings
+from portmapper.cli.drawing.screen import Screen
+from portmapper.cli.drawing.terminal import ECHO
+from portmapper.cli.options.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
-from portmapper.cli.terminal import ECHO
-from portmapper.cli.watched import sighting_line, sighting_object
+from portmapper.cli.words.watched import sighting_line, sighting_object
 from portmapper.request import check_interval
 from portmapper.sightings import Sighting
 from portmapper.watching import GatewayWatch

@@ -15,11 +15,11 @@ import click
 from anyio.abc import TaskGroup
 
 from portmapper import __version__
-from portmapper.cli.ports import parse_port
-from portmapper.cli.progress import progress
-from portmapper.cli.settings import Settings, settings_of, with_settings
+from portmapper.cli.drawing.progress import progress
+from portmapper.cli.drawing.terminal import room
+from portmapper.cli.options.ports import parse_port
+from portmapper.cli.options.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
-from portmapper.cli.terminal import room
 from portmapper.doctor.evidence import doctor_object
 from portmapper.doctor.examine import examine
 from portmapper.doctor.findings import Findings

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from portmapper.cli.tables import Cell, Column, Sheet, cell
+from portmapper.cli.drawing.tables import Cell, Column, Sheet, cell
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.known import KnownMapping
 from portmapper.model import Endpoint, Gateway

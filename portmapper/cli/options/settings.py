@@ -13,7 +13,7 @@ import click
 from anyio.abc import TaskGroup, TaskStatus
 
 from portmapper import limits, registry
-from portmapper.cli.completing import complete_backend, complete_gateway, complete_interface
+from portmapper.cli.options.completing import complete_backend, complete_gateway, complete_interface
 from portmapper.cli.output import Output
 from portmapper.errors import NoGateway
 from portmapper.gateway.detect import gateway_at, gateways

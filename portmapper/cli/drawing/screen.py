@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from portmapper import limits
-from portmapper.cli.sheets import listed_sheet
-from portmapper.cli.tables import as_table
-from portmapper.cli.verdict import meaning
-from portmapper.cli.watched import sighting_line
+from portmapper.cli.drawing.sheets import listed_sheet
+from portmapper.cli.drawing.tables import as_table
+from portmapper.cli.words.verdict import meaning
+from portmapper.cli.words.watched import sighting_line
 from portmapper.sightings import Answered, Answering, Appeared, Disappeared, FellSilent, Restarted, Sighting, View
 from portmapper.text import safe_text
 

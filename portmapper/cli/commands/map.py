@@ -9,13 +9,13 @@ from typing import Any
 import click
 from anyio.abc import TaskGroup
 
-from portmapper.cli.families import open_wanted
-from portmapper.cli.following import follow, standing
-from portmapper.cli.reader import hold
-from portmapper.cli.settings import with_settings
+from portmapper.cli.drawing.terminal import can_draw
+from portmapper.cli.keeping.families import open_wanted
+from portmapper.cli.keeping.following import follow, standing
+from portmapper.cli.keeping.reader import hold
+from portmapper.cli.keeping.wanted import Wanted, wanted_of, with_wishes
+from portmapper.cli.options.settings import with_settings
 from portmapper.cli.signals import run_session
-from portmapper.cli.terminal import can_draw
-from portmapper.cli.wanted import Wanted, wanted_of, with_wishes
 from portmapper.mapping import Mapping
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from math import ceil, inf
 
-from portmapper.cli.sheets import duration
-from portmapper.cli.tables import Cell, Column, Sheet, cell
+from portmapper.cli.drawing.sheets import duration
+from portmapper.cli.drawing.tables import Cell, Column, Sheet, cell
 from portmapper.mapping import Mapping
 from portmapper.model import MappingState
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from portmapper.clearing import ClearedMapping
-from portmapper.cli.verdict import Answers, judge
+from portmapper.cli.words.verdict import Answers, judge
 from portmapper.errors import NoService, PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.known import KnownMapping

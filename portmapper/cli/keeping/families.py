@@ -7,10 +7,10 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
-from portmapper.cli.opening import about, names, open_all, open_one
-from portmapper.cli.ports import Wish
-from portmapper.cli.progress import progress
-from portmapper.cli.wanted import Wanted
+from portmapper.cli.drawing.progress import progress
+from portmapper.cli.keeping.opening import about, names, open_all, open_one
+from portmapper.cli.keeping.wanted import Wanted
+from portmapper.cli.options.ports import Wish
 from portmapper.errors import PortMapperError
 from portmapper.mapping import Mapping
 from portmapper.model import MappingRequest

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from portmapper.clearing import ClearedMapping
-from portmapper.cli.verdict import Answers, judge, verdict_line
+from portmapper.cli.words.verdict import Answers, judge, verdict_line
 from portmapper.errors import PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.known import KnownMapping

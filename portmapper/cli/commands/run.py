@@ -9,16 +9,16 @@ from typing import Any
 import click
 from anyio.abc import TaskGroup
 
-from portmapper.cli.child import Child
-from portmapper.cli.families import open_wanted
-from portmapper.cli.following import follow
+from portmapper.cli.keeping.child import Child
+from portmapper.cli.keeping.families import open_wanted
+from portmapper.cli.keeping.following import follow
+from portmapper.cli.keeping.wanted import Wanted, wanted_of, with_wishes
+from portmapper.cli.options.settings import with_settings
 from portmapper.cli.output import Output
-from portmapper.cli.settings import with_settings
 from portmapper.cli.signals import run_session
-from portmapper.cli.wanted import Wanted, wanted_of, with_wishes
 from portmapper.errors import PortMapperError
 
-_COMMAND = "portmapper.cli.run.command"
+_COMMAND = "portmapper.cli.commands.run.command"
 
 
 class _WithCommand(click.Command):

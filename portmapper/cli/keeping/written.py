@@ -12,8 +12,8 @@ import anyio
 import anyio.to_thread
 import click
 
-from portmapper.cli.hook_process import Tell
-from portmapper.cli.objects import lease_object
+from portmapper.cli.hooks.process import Tell
+from portmapper.cli.words.objects import lease_object
 from portmapper.mapping import Mapping
 from portmapper.model import Event, MappingState, Renewed
 

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 import click
 
 from portmapper import limits
-from portmapper.cli.following import Attendant, Printing
-from portmapper.cli.hooks import Hooks
-from portmapper.cli.live import Board
+from portmapper.cli.drawing.live import Board
+from portmapper.cli.hooks.attendant import Hooks
+from portmapper.cli.keeping.following import Attendant, Printing
+from portmapper.cli.keeping.written import Place, Written, place_for
+from portmapper.cli.options.ports import Wish, parse_ports
+from portmapper.cli.options.settings import Settings, settings_of
 from portmapper.cli.output import complain
-from portmapper.cli.ports import Wish, parse_ports
-from portmapper.cli.settings import Settings, settings_of
-from portmapper.cli.written import Place, Written, place_for
 from portmapper.request import parse_host, parse_remote
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,0 +1,1 @@
+"""The subcommands, one module each but for those that only show something."""

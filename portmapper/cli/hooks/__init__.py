@@ -1,0 +1,1 @@
+"""--exec: a command of the user's for each change."""

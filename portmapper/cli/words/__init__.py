@@ -1,0 +1,1 @@
+"""What is said: sentences for people, objects for programs."""
