@@ -1,14 +1,14 @@
 """Programs on the LAN host that open ports by themselves, and what their visitors see."""
 
 import http.client
-import os
 import select
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tests.router.lab import EXTERNAL, Lab
+from tests.router.lab import EXTERNAL, Lab, runs
 from tests.router.namespaces import in_namespace, inside
 
 
@@ -41,7 +41,7 @@ def line(process: subprocess.Popen[str], timeout: float = 15) -> str:
 
 
 def fetch(lab: Lab, port: int, path: str = "/", within: float = 0.0) -> str | None:
-    """Return the page that the WAN host gets at the router's external address, None if it gets none `within` seconds."""
+    """Return the page that the WAN host gets at the external address, None if it gets none `within` seconds."""
     deadline = time.monotonic() + within
     while (page := in_namespace(lab.wan, lambda: _get(port, path))) is None and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -62,7 +62,7 @@ def _get(port: int, path: str) -> str | None:
 def gone(process: int, within: float = 10.0) -> float:
     """Return the seconds until a process that is not ours to wait for has ended."""
     begin = time.monotonic()
-    while os.path.exists(f"/proc/{process}"):
+    while runs(Path("/proc", str(process))):
         assert time.monotonic() - begin < within, f"process {process} is still there"
         time.sleep(0.02)
     return time.monotonic() - begin
