@@ -47,6 +47,7 @@ class Output:
     def __init__(self, *, as_json: bool, to: Literal["stdout", "stderr"] = "stdout") -> None:
         self.as_json = as_json
         self._to = to  # by name: the stream may be another one while something is drawn
+        self._sentences = sentences.EventSentences()
 
     @property
     def draws(self) -> bool:
@@ -55,7 +56,7 @@ class Output:
 
     def event(self, event: Event) -> None:
         """Tell what happened to a mapping."""
-        self.write(objects.event_object(event), sentences.event_lines(event))
+        self.write(objects.event_object(event), self._sentences.lines(event))
 
     def address(self, answers: Answers, gateway: Gateway) -> None:
         """Tell the external address, as each backend told it."""

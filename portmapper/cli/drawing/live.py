@@ -13,7 +13,7 @@ from portmapper import limits
 from portmapper.cli.drawing.standing import standing_sheet
 from portmapper.cli.drawing.tables import as_table
 from portmapper.cli.drawing.terminal import ECHO
-from portmapper.cli.words import sentences
+from portmapper.cli.words.sentences import EventSentences
 from portmapper.mapping import Mapping
 from portmapper.model import Changed, Closed, Event, Lost
 
@@ -30,6 +30,7 @@ class Board:
 
     def __init__(self) -> None:
         self._happened: deque[tuple[str, str]] = deque(maxlen=limits.UNDRAWN)
+        self._sentences = EventSentences()
         self._mappings: list[Mapping] = []
         self._closed: set[Mapping] = set()
         self._changed, self._ended = anyio.Event(), anyio.Event()
@@ -37,7 +38,7 @@ class Board:
     def tell(self, mapping: Mapping, event: Event) -> None:
         """Have it drawn soon."""
         now = datetime.now().astimezone()
-        self._happened.extend((f"{now:%H:%M:%S}  {line}", _style(event)) for line in sentences.event_lines(event))
+        self._happened.extend((f"{now:%H:%M:%S}  {line}", _style(event)) for line in self._sentences.lines(event))
         if isinstance(event, Closed):
             self._closed.add(mapping)
         self._changed.set()
