@@ -1,11 +1,13 @@
 """Programs on the LAN host that open ports by themselves, and what their visitors see."""
 
 import http.client
+import os
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.router.lab import EXTERNAL, Lab, runs
@@ -14,19 +16,21 @@ from tests.router.namespaces import in_namespace, inside
 
 @contextmanager
 def program(lab: Lab, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a program on the LAN host, with pipes; it is gone at the end of the block."""
+    """Run a program on the LAN host, with pipes; it is gone at the end of the block, with what it started."""
     with subprocess.Popen(
         [*inside(lab.lan), *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**lab._environment(), "PYTHONUNBUFFERED": "1", "no_proxy": "*"},
+        env={**lab._environment(), "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
     ) as process:
         try:
             yield process
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def line(process: subprocess.Popen[str], timeout: float = 15) -> str:
