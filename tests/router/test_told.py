@@ -56,7 +56,7 @@ def test_a_reboot_that_gives_the_port_to_another_host_is_told_with_the_new_port(
         assert command.event()["event"] == "mapped"
         until(lambda: (ears.port, ears.hook) == ("9001\n", ["mapped 9001"]))
         assert lab.reach_tcp(9001) == TOKEN
-        time.sleep(2)  # an epoch of 0 after one of 0 is no restart
+        time.sleep(3)  # an epoch of 0 after one of 0 is no restart
         lose_everything(lab)
         (tmp_path / "lab0" / "leases").write_text(THEIRS)
         lab.start_daemon()
