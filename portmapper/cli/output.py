@@ -127,11 +127,23 @@ class Output:
         if not self.as_json:
             self._print(text)
 
+    def leave_unread(self) -> None:
+        """Leave as if told to, releasing what is open: nobody reads standard output any more."""
+        self._print_to_nobody()
+        signal.raise_signal(signal.SIGTERM)
+
     def _print(self, text: str) -> None:
-        stream = getattr(sys, self._to)
         try:
-            print(text, file=stream, flush=True)
-        except OSError as error:  # nobody reads any more, or the terminal is gone
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            if isinstance(error, BrokenPipeError) and self._to == "stdout":
-                signal.raise_signal(signal.SIGTERM)  # leave as if told to, releasing what is open
+            print(text, file=getattr(sys, self._to), flush=True)
+        except BrokenPipeError:
+            if self._to == "stdout":
+                self.leave_unread()
+            else:
+                self._print_to_nobody()
+        except OSError:  # the terminal is gone
+            self._print_to_nobody()
+
+    def _print_to_nobody(self) -> None:
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, getattr(sys, self._to).fileno())
+        os.close(nobody)

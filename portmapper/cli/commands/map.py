@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import anyio
 import click
 from anyio.abc import TaskGroup
 
 from portmapper.cli.drawing.terminal import can_draw
 from portmapper.cli.keeping.families import open_wanted
 from portmapper.cli.keeping.following import follow, standing
+from portmapper.cli.keeping.reader import hold
 from portmapper.cli.keeping.wanted import Wanted, wanted_of, with_wishes
 from portmapper.cli.options.settings import with_settings
 from portmapper.cli.signals import run_session
@@ -53,7 +53,7 @@ async def _map_and_hold(wanted: Wanted, tasks: TaskGroup) -> None:
     async with AsyncExitStack() as stack:
         opened = partial(follow, attendants=wanted.attendants(), tasks=tasks)
         await open_wanted(wanted, stack, tasks, opened)
-        await anyio.sleep_forever()
+        await hold(wanted.settings.output)
 
 
 async def _map_once(wanted: Wanted, tasks: TaskGroup) -> None:
