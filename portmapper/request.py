@@ -194,9 +194,15 @@ def parse_remote(remote: Iterable[RemoteFilter | str] | RemoteFilter | str) -> t
 
 
 def check_interval(seconds: float | None) -> None:
-    """Raise InvalidRequest for an interval of looks that would be a flood; None is never."""
+    """Raise InvalidRequest for a `check` of the mapper that would be a flood; None is never."""
     if seconds is not None and not seconds >= limits.CHECK_AGAIN:
         raise InvalidRequest(f"check must be at least {limits.CHECK_AGAIN:g} seconds, or none at all")
+
+
+def watch_interval(seconds: float) -> None:
+    """Raise InvalidRequest for an `interval` of a watch that would be a flood."""
+    if not seconds >= limits.CHECK_AGAIN:
+        raise InvalidRequest(f"interval must be at least {limits.CHECK_AGAIN:g} seconds")
 
 
 def check_families(request: MappingRequest, source: IPAddress) -> None:
@@ -226,7 +232,8 @@ def _check_ports(request: MappingRequest) -> None:
 
 def _check_kind(request: MappingRequest) -> None:
     if request.exact and not request.external_port:
-        raise InvalidRequest("an exact mapping needs the external port that it has to be")
+        wanted = "the external port that it has to be: write PORT:EXTERNAL (in Python: external_port=)"
+        raise InvalidRequest(f"an exact mapping needs {wanted}")
     if request.exact and request.count > 1:
         raise InvalidRequest("several ports cannot be exact ones")  # RFC 7753 section 4.1
     if len(request.remote) > limits.REMOTE_FILTERS:

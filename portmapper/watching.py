@@ -19,7 +19,7 @@ from portmapper.gateway.watch import Watch, make_bell
 from portmapper.known import join
 from portmapper.model import Gateway, IPAddress, ListedMapping
 from portmapper.net import clock
-from portmapper.request import check_interval
+from portmapper.request import watch_interval
 from portmapper.sightings import Announced, Answering, Restarted, Sighting, View, differences
 from portmapper.state.folder import NotedMapping, noted_mappings
 from portmapper.state.key import new_key
@@ -54,7 +54,7 @@ class GatewayWatch:
         state: Path | None = None,
         interval: float = limits.LOOK,
     ) -> None:
-        check_interval(interval)
+        watch_interval(interval)
         means = Means(candidates=registry.select(backends), key=new_key(), permanent=False, left_ports=_nothing_left)
         self._access = Access(
             partial(locate, gateway, interface), means, state_lost=self._note_restart, moved=self._note_move

@@ -1,6 +1,7 @@
 """The command: its subcommands, and what they end with."""
 
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +10,11 @@ import click
 from portmapper import __version__
 from portmapper.cli.loading import LazyGroup
 from portmapper.cli.output import Complaints, Output, complain
+from portmapper.cli.streams import make_usable
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
+
+_NAME = "portmapper"
+_INTERRUPTED = 128 + signal.SIGINT
 
 EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED, EXIT_IN_USE = 1, 2, 3, 4, 5, 6
 
@@ -42,6 +47,9 @@ _PLACES = {
 }
 """In which module each command is."""
 
+COMPLAINING = ("portmapper.recording", "portmapper.state", "portmapper.watching")
+"""The loggers that have something to say to whoever runs the command."""
+
 
 @click.group(cls=LazyGroup, places=_PLACES, epilog=_EXIT_CODES)
 @click.version_option(__version__, prog_name="portmapper")
@@ -64,17 +72,21 @@ def exit_code(error: PortMapperError) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit the process."""
+    make_usable()
     logging.getLogger("portmapper").addHandler(logging.NullHandler())  # the command says it in its own words
-    for name in ("portmapper.recording", "portmapper.state", "portmapper.watching"):
+    for name in COMPLAINING:
         logging.getLogger(name).addHandler(Complaints(logging.WARNING))
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:  # some versions of click would call that a success
+        click.echo(app.get_help(click.Context(app, info_name=_NAME)), err=True)
+        sys.exit(EXIT_USAGE)
     try:
-        sys.exit(app.main(args=words, prog_name="portmapper", standalone_mode=False))
+        sys.exit(app.main(args=words, prog_name=_NAME, standalone_mode=False))
     except click.ClickException as error:
         complain(error.format_message())
         sys.exit(EXIT_USAGE)
-    except click.Abort:  # "no" to a question, or Ctrl-C at it
-        sys.exit(EXIT_OTHER)
+    except click.Abort as abort:  # "no" to a question, or Ctrl-C at it or before anything was begun
+        sys.exit(_INTERRUPTED if isinstance(abort.__cause__, KeyboardInterrupt) else EXIT_OTHER)
     except PortMapperError as error:
         _output(words).error(error)
         sys.exit(exit_code(error))

@@ -1,5 +1,6 @@
 """Where the command says it: results on standard output, complaints and errors on standard error."""
 
+import errno
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from portmapper.cli.drawing.terminal import can_draw
 from portmapper.cli.words import objects, sentences
 from portmapper.cli.words.objects import Object
 from portmapper.cli.words.verdict import Answers
-from portmapper.errors import PortMapperError
+from portmapper.errors import LocalError, PortMapperError
 from portmapper.gateway.tables.ranking import Candidate
 from portmapper.known import KnownMapping
 from portmapper.model import Event, Gateway, MappingRequest
@@ -25,6 +26,7 @@ from portmapper.state.folder import NotedMapping
 from portmapper.text import safe_text
 
 _LINE = 500
+_NAMES = {"stdout": "standard output", "stderr": "standard error"}
 
 
 class Complaints(logging.Handler):
@@ -104,11 +106,14 @@ class Output:
 
     def error(self, error: PortMapperError) -> None:
         """Tell why it did not work, in one line if there is one reason."""
-        self.write(objects.error_object(error), [])
+        try:
+            self.write(objects.error_object(error), [])
+        except LocalError as unwritten:
+            complain(str(unwritten))
         complain(str(error))
 
     def write(self, facts: Object, lines: Iterable[str]) -> None:
-        """Write the object for a program, or the lines for a person."""
+        """Write the object for a program, or the lines for a person. Raises LocalError if it cannot be written."""
         if self.as_json:
             self._print(json.dumps(facts))
         elif text := "\n".join(lines):
@@ -132,6 +137,10 @@ class Output:
         self._print_to_nobody()
         signal.raise_signal(signal.SIGTERM)
 
+    def page(self, text: str) -> None:
+        """Write a text that is the same for people and programs. Raises LocalError if it cannot be written."""
+        self._print(text)
+
     def _print(self, text: str) -> None:
         try:
             print(text, file=getattr(sys, self._to), flush=True)
@@ -140,8 +149,10 @@ class Output:
                 self.leave_unread()
             else:
                 self._print_to_nobody()
-        except OSError:  # the terminal is gone
+        except OSError as error:
             self._print_to_nobody()
+            if error.errno != errno.EIO:  # with the terminal gone, a program that ignores SIGHUP is to go on
+                raise LocalError(f"cannot write {_NAMES[self._to]}: {error.strerror or error}") from error
 
     def _print_to_nobody(self) -> None:
         nobody = os.open(os.devnull, os.O_WRONLY)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from portmapper.cli import main
+from portmapper.cli.app import COMPLAINING
 
 __all__ = ["Done", "Inside", "inside", "state"]
 
@@ -39,7 +40,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def inside(state: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Inside]:
     """Runs the command with arguments; returns how it ended and what it said."""
-    names = ("portmapper", "portmapper.recording", "portmapper.state")
+    names = ("portmapper", *COMPLAINING)
     before = {name: logging.getLogger(name).handlers[:] for name in names}
 
     def run(*arguments: str) -> Done:

@@ -248,6 +248,11 @@ def test_gateway_that_was_named(environment: dict[str, str]) -> None:
     }  # fmt: skip
 
 
+def test_the_gateway_that_is_simulated(environment: dict[str, str]) -> None:
+    """Also where the host has no route at all."""
+    assert run(environment, "gateway", "--simulate").stdout == "127.0.0.1 through lo, from 127.0.0.1: simulated\n"
+
+
 @pytest.mark.conforms("NP-76")
 def test_nothing_answers_is_exit_4_and_names_every_reason(environment: dict[str, str]) -> None:
     """Nothing listens on 127.0.0.2."""

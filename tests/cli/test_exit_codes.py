@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import click
 import pytest
 
 from portmapper.cli import app as command
+from portmapper.cli.commands import show
 from portmapper.model import Gateway
 from portmapper.state.folder import StateFolder
 from tests.cli.inside import Inside, inside, state
@@ -57,6 +59,17 @@ def test_what_is_left_over_is_1(inside: Inside, state: Path) -> None:
     dead.save([note(8081, gateway=NOWHERE, ends=None)])
     dead.abandon()
     assert inside("unmap", "--stale", "--gateway", "127.0.0.2", "--backend", "pcp").code == 1
+
+
+@pytest.mark.parametrize(("interruption", "code"), [(KeyboardInterrupt, 130), (click.Abort, 1)])
+def test_an_interruption_before_anything_began_is_130_and_no_to_a_question_is_1(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch, interruption: type[BaseException], code: int
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise interruption
+
+    monkeypatch.setattr(show, "settings_of", interrupt)
+    assert inside("address").code == code
 
 
 def _documented() -> dict[str, str]:

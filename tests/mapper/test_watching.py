@@ -216,7 +216,7 @@ async def test_an_address_that_changes_is_told_with_the_one_before() -> None:
 
 
 async def test_looking_all_the_time_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="at least 5 seconds"):
+    with pytest.raises(InvalidRequest, match="interval must be at least 5 seconds"):
         GatewayWatch(print, gateway="127.0.0.1", interval=1)
 
 

@@ -6,6 +6,8 @@ from pathlib import PurePath
 import click
 from click.shell_completion import get_completion_class
 
+from portmapper.cli.output import Output
+
 _SHELLS = ("bash", "zsh", "fish")
 _NAME, _VARIABLE = "portmapper", "_PORTMAPPER_COMPLETE"  # click's own choice of a variable for this name
 
@@ -29,5 +31,5 @@ def completion_command(context: click.Context, shell: str | None) -> int:
         raise click.UsageError(f"name the shell: {', '.join(_SHELLS)}")
     completion = kind(context.find_root().command, {}, _NAME, _VARIABLE)
     # `source` would start a bash to see its version; the template is what it prints then.
-    click.echo(completion.source_template % completion.source_vars())
+    Output(as_json=False).page(completion.source_template % completion.source_vars())
     return 0

@@ -4,6 +4,8 @@ from importlib.resources import files
 
 import click
 
+from portmapper.cli.output import Output
+
 
 def schema_text() -> str:
     """Return the JSON Schema (draft 2020-12) of all objects that the command prints."""
@@ -20,5 +22,5 @@ def schema_command() -> int:
 
     Every object is named by its key event; none has keys that are not in the schema, but the evidence of doctor.
     """  # noqa: D301 - \b is click's word for "keep these lines"
-    click.echo(schema_text(), nl=False)
+    Output(as_json=True).page(schema_text().rstrip("\n"))
     return 0

@@ -72,12 +72,19 @@ def gateway_command(**options: Any) -> int:
     What is of no use is printed too, with the reason. Nothing is sent.
     """  # noqa: D301 - see list
     settings = settings_of(options)
+    if settings.simulate:
+        return run_session(partial(_simulated, settings))
     if settings.gateway is not None:
         settings.output.gateway(locate(settings.gateway, settings.interface))
         return 0
     gateways(settings.interface)  # says what is missing if none can be asked
     settings.output.surveyed(survey(settings.interface))
     return 0
+
+
+async def _simulated(settings: Settings, tasks: TaskGroup) -> None:
+    async with settings.open_mapper(tasks) as mapper:
+        settings.output.gateway(mapper.gateway, ["simulated"])
 
 
 async def _list(settings: Settings, tasks: TaskGroup) -> None:

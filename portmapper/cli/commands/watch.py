@@ -15,7 +15,8 @@ from portmapper.cli.drawing.terminal import ECHO
 from portmapper.cli.options.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
 from portmapper.cli.words.watched import sighting_line, sighting_object
-from portmapper.request import check_interval
+from portmapper.errors import LocalError
+from portmapper.request import watch_interval
 from portmapper.sightings import Sighting
 from portmapper.watching import GatewayWatch
 
@@ -43,7 +44,7 @@ def watch_command(interval: float, **options: Any) -> int:
     What there is at the beginning comes as changes too. Announcements are those of PCP, NAT-PMP and UPnP; anybody on
     the network can send them, so they are shown and the gateway is asked. PCP alone does not tell the external address.
     """  # noqa: D301 - \b is click's word for "keep these lines"
-    check_interval(interval)
+    watch_interval(interval)
     return run_session(partial(_watch, settings_of(options), interval))
 
 
@@ -61,11 +62,20 @@ async def _watch(settings: Settings, interval: float, tasks: TaskGroup) -> None:
 
 
 async def _print(begin: Callable[[Callable[[Sighting], None]], GatewayWatch], settings: Settings) -> None:
-    def tell(sighting: Sighting) -> None:
-        now = time.time()
-        settings.output.write(sighting_object(sighting, now), [sighting_line(sighting, now)])
+    unwritten: list[LocalError] = []  # raised outside: the groups of the watch would wrap it
+    with anyio.CancelScope() as watching:
 
-    await begin(tell).run()
+        def tell(sighting: Sighting) -> None:
+            now = time.time()
+            try:
+                settings.output.write(sighting_object(sighting, now), [sighting_line(sighting, now)])
+            except LocalError as error:
+                unwritten.append(error)
+                watching.cancel()
+
+        await begin(tell).run()
+    if unwritten:
+        raise unwritten[0]
 
 
 async def _draw(begin: Callable[[Callable[[Sighting], None]], GatewayWatch]) -> None:

@@ -5,8 +5,8 @@ from typing import Protocol as Interface
 
 from anyio.abc import TaskGroup
 
-from portmapper.cli.output import Output
-from portmapper.errors import PortMapperError
+from portmapper.cli.output import Output, complain
+from portmapper.errors import LocalError, PortMapperError
 from portmapper.holding import EventStream
 from portmapper.mapping import Mapping
 from portmapper.model import Event, Lost, MappingState
@@ -31,8 +31,11 @@ class Printing:
         self._output = output
 
     def tell(self, _mapping: Mapping, event: Event) -> None:
-        """Print it."""
-        self._output.event(event)
+        """Print it; what cannot be printed is open all the same."""
+        try:
+            self._output.event(event)
+        except LocalError as error:
+            complain(str(error))
 
     async def run(self, _mappings: Sequence[Mapping]) -> None:
         """Do nothing: it is printed when it is told."""

@@ -59,7 +59,7 @@ def place_for(name: str) -> Place:
     try:
         path = Path(name).resolve()
         if path.exists() and not path.is_file():
-            raise click.UsageError(f"--write: {name} is no regular file")
+            raise click.UsageError(f"--write: {name or 'an empty name'} is no regular file")
         place = Place(path, path.stat().st_mode & 0o777 if path.exists() else None)
         place.write("")
         place.remove()

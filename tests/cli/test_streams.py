@@ -1,0 +1,65 @@
+"""The command where a standard stream is closed, full, or short of characters."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_command import environment, run
+
+__all__ = ["environment"]
+
+COMMAND = f"{sys.executable} -W error -m portmapper"
+
+
+def shell(line: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(line, shell=True, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_in_nobodys_way(environment: dict[str, str], tmp_path: Path, closed: str) -> None:
+    told = tmp_path / "told"
+    line = f"{COMMAND} run 8080 --simulate -- sh -c 'echo $PORTMAPPER_EXTERNAL_PORT >{told}; exit 7' {closed}"
+    assert shell(line, environment).returncode == 7
+    assert told.read_text() == "8080\n"
+    assert shell(f"{COMMAND} address --simulate {closed}", environment).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", ["address --simulate", "schema", "completion bash", "backends --json", "watch --simulate"]
+)
+def test_a_full_disk_is_said_and_no_success(environment: dict[str, str], arguments: str) -> None:
+    done = shell(f"{COMMAND} {arguments} >/dev/full", environment)
+    assert (done.returncode, done.stderr) == (1, "portmapper: cannot write standard output: No space left on device\n")
+
+
+def test_what_is_open_stays_open_on_a_full_disk(environment: dict[str, str]) -> None:
+    command = [*COMMAND.split(), "map", "8080", "--simulate"]
+    with (
+        Path("/dev/full").open("w") as full,
+        subprocess.Popen(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stderr is not None
+        assert process.stderr.readline() == "portmapper: cannot write standard output: No space left on device\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.send_signal(signal.SIGTERM)
+        assert (process.wait(10), process.stderr.read()) == (128 + signal.SIGTERM, "")
+
+
+def test_what_a_character_set_lacks_is_written_as_its_number(environment: dict[str, str]) -> None:
+    code = (
+        "from portmapper.cli import streams; from portmapper.cli.output import Output;"
+        "streams.make_usable(); Output(as_json=False).page('caf\\u00e9')"
+    )
+    done = shell(f'{sys.executable} -c "{code}"', {**environment, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stdout) == (0, "caf\\xe9\n")
+
+
+def test_without_arguments_it_is_the_help_and_no_success(environment: dict[str, str]) -> None:
+    done = run(environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("Usage: portmapper [OPTIONS] COMMAND")
+    assert "128 + n" in done.stderr
