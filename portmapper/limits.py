@@ -139,6 +139,7 @@ PAIR_PORTS = (1024, 49151)  # of which those are: below are the system's, above 
 REDRAW = 1.0  # between two pictures of the table, which counts seconds
 REDRAW_GAP = 0.5  # the same when something happens: a terminal far away gets a page for each
 UNDRAWN = 500  # lines kept for a terminal that takes none just now; the oldest go first
+READER_LOOK = 1.0  # between two looks whether the program that reads is gone: its ports lead nowhere then
 COMMAND_PORTS = 128  # opened by one command: RELEASES, so that all are given back at once
 HOOK = 30.0  # one run of a hook: it may talk to another host, but one that hangs must not hide all later changes
 HOOK_QUIET = 0.2  # a restart of the router is a burst of changes: what they come to is told

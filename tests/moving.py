@@ -3,8 +3,7 @@
 import anyio
 import pytest
 
-from portmapper import NoGateway
-from portmapper import mapper as mapper_module
+from portmapper import NoGateway, lifecycle
 from portmapper.model import Gateway
 
 
@@ -35,7 +34,7 @@ class Network:
         self.gateway: Gateway | None = None
         self.bell = Ringing()
         self.looks = 0
-        monkeypatch.setattr(mapper_module, "locate", lambda *_: self.locate())
+        monkeypatch.setattr(lifecycle, "locate", lambda *_: self.locate())
         monkeypatch.setattr("portmapper.attending.make_bell", lambda _: self.bell)
 
     def locate(self) -> Gateway:

@@ -25,6 +25,7 @@ _PATIENCE = 20.0
 
 def main() -> int:
     """Return 0 if all runs pass, else the exit code of the first that does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job of a shell ignores
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     with ExitStack() as stack:

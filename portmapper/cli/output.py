@@ -1,5 +1,6 @@
 """Where the command says it: results on standard output, complaints and errors on standard error."""
 
+import errno
 import json
 import logging
 import os
@@ -48,6 +49,7 @@ class Output:
     def __init__(self, *, as_json: bool, to: Literal["stdout", "stderr"] = "stdout") -> None:
         self.as_json = as_json
         self._to = to  # by name: the stream may be another one while something is drawn
+        self._sentences = sentences.EventSentences()
 
     @property
     def draws(self) -> bool:
@@ -56,7 +58,7 @@ class Output:
 
     def event(self, event: Event) -> None:
         """Tell what happened to a mapping."""
-        self.write(objects.event_object(event), sentences.event_lines(event))
+        self.write(objects.event_object(event), self._sentences.lines(event))
 
     def address(self, answers: Answers, gateway: Gateway) -> None:
         """Tell the external address, as each backend told it."""
@@ -130,17 +132,29 @@ class Output:
         if not self.as_json:
             self._print(text)
 
+    def leave_unread(self) -> None:
+        """Leave as if told to, releasing what is open: nobody reads standard output any more."""
+        self._print_to_nobody()
+        signal.raise_signal(signal.SIGTERM)
+
     def page(self, text: str) -> None:
         """Write a text that is the same for people and programs. Raises LocalError if it cannot be written."""
         self._print(text)
 
     def _print(self, text: str) -> None:
-        stream = getattr(sys, self._to)
         try:
-            print(text, file=stream, flush=True)
-        except OSError as error:  # nobody reads any more, the disk is full, or the terminal is gone
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            if not isinstance(error, BrokenPipeError):
-                raise LocalError(f"cannot write {_NAMES[self._to]}: {error.strerror or error}") from error
+            print(text, file=getattr(sys, self._to), flush=True)
+        except BrokenPipeError:
             if self._to == "stdout":
-                signal.raise_signal(signal.SIGTERM)  # leave as if told to, releasing what is open
+                self.leave_unread()
+            else:
+                self._print_to_nobody()
+        except OSError as error:
+            self._print_to_nobody()
+            if error.errno != errno.EIO:  # with the terminal gone, a program that ignores SIGHUP is to go on
+                raise LocalError(f"cannot write {_NAMES[self._to]}: {error.strerror or error}") from error
+
+    def _print_to_nobody(self) -> None:
+        nobody = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nobody, getattr(sys, self._to).fileno())
+        os.close(nobody)

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,12 +148,34 @@ def test_an_ignored_hangup_stays_ignored(environment: dict[str, str]) -> None:
 
 def test_a_reader_that_goes_away_ends_it_cleanly(environment: dict[str, str]) -> None:
     """As in ``portmapper map 8080 | head -1``: no traceback, and the port is released."""
-    with mapping(environment, "8080", "--json", "--lifetime", "10") as process:
-        event(process)
+    with mapping(environment, "8080", "--lifetime", "4") as process:
         assert process.stdout is not None
         assert process.stderr is not None
+        assert "is open" in process.stdout.readline()
         process.stdout.close()
         assert process.wait(12) == 128 + signal.SIGTERM
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_a_program_that_goes_away_ends_it_soon(environment: dict[str, str], kind: str) -> None:
+    """Although nothing is to be said for an hour. By a socket, as Node.js does it, one way alone is no end."""
+    ours, theirs = socket.socketpair() if kind == "socket" else map(os.fdopen, os.pipe(), "rw")
+    command = [sys.executable, "-W", "error", "-m", "portmapper", "map", "8080", "--simulate", "--json"]
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            subprocess.Popen(command, stdout=theirs.fileno(), stderr=subprocess.PIPE, text=True, env=environment)
+        )
+        stack.callback(process.kill)
+        theirs.close()
+        with ours:
+            if isinstance(ours, socket.socket):
+                ours.shutdown(socket.SHUT_WR)
+            assert b"mapped" in os.read(ours.fileno(), 4096)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1.5)
+        assert process.wait(3) == 128 + signal.SIGTERM
+        assert process.stderr is not None
         assert process.stderr.read() == ""
 
 

@@ -1,5 +1,6 @@
 """--ipv6: the same ports in the firewall of the IPv6 gateway, which is nobody's reason to close those of IPv4."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -67,10 +68,14 @@ async def test_each_port_is_open_by_both_families_until_the_end(
     assert gateways.open == []
 
 
+async def ignore(mappings: Sequence[Mapping]) -> None:
+    """Take no note of what is open."""
+
+
 async def opened(asked: Wanted, gateways: Gateways) -> list[str]:
     """Open what is asked for, and return what is open then."""
     async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
-        await open_wanted(asked, stack, tasks)
+        await open_wanted(asked, stack, tasks, ignore)
         found = gateways.open
     assert gateways.open == []
     return found
@@ -93,10 +98,26 @@ async def test_what_fails_by_ipv6_is_told_and_closes_nothing(
 
 
 @pytest.mark.anyio
+@pytest.mark.usefixtures("virtual_time")
+async def test_ipv4_is_told_before_an_ipv6_gateway_that_is_silent_has_been_waited_for(gateways: Gateways) -> None:
+    gateways.deaf = 6
+    told: list[tuple[float, int]] = []
+
+    async def tell(mappings: Sequence[Mapping]) -> None:
+        told.append((anyio.current_time(), len(mappings)))
+
+    begin = anyio.current_time()
+    async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
+        await open_wanted(wanted("8000:21766", "--ipv6"), stack, tasks, tell)
+        assert anyio.current_time() - begin > 2
+    assert [(round(at - begin), count) for at, count in told] == [(0, 1), (2, 0)]
+
+
+@pytest.mark.anyio
 async def test_what_fails_by_ipv4_fails_and_ipv6_is_not_asked(gateways: Gateways) -> None:
     async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
         with pytest.raises(NoService):
-            await open_wanted(wanted("8000/sctp", "--ipv6", "--backend", "natpmp"), stack, tasks)
+            await open_wanted(wanted("8000/sctp", "--ipv6", "--backend", "natpmp"), stack, tasks, ignore)
     assert list(gateways.made) == [4]
 
 
@@ -121,7 +142,7 @@ async def test_peers_are_let_in_by_the_family_that_they_are_of(
     both = ["--remote", "127.0.0.2", "--remote", "2001:db8::7"]
     asked = wanted("8000:21764", "--ipv6", *both)
     async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
-        mappings = await open_wanted(asked, stack, tasks)
+        mappings = await open_wanted(asked, stack, tasks, ignore)
         assert [[str(one) for one in mapping.lease.request.remote] for mapping in mappings] == [
             ["127.0.0.2/32"],
             ["2001:db8::7/128"],
@@ -133,7 +154,7 @@ async def test_peers_are_let_in_by_the_family_that_they_are_of(
 @pytest.mark.anyio
 async def test_the_file_and_the_environment_tell_the_families_apart(gateways: Gateways) -> None:
     async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
-        mappings = await open_wanted(wanted("8000:21765", "--ipv6"), stack, tasks)
+        mappings = await open_wanted(wanted("8000:21765", "--ipv6"), stack, tasks, ignore)
         assert content(mappings, as_json=False) == "21765\n"
         assert content(mappings[1:], as_json=False) == "8000\n"
         assert content(mappings, as_json=True).count('"protocol"') == 2

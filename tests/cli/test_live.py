@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from typing import Any, cast
@@ -25,8 +25,10 @@ from portmapper.cli import main
 from portmapper.cli.drawing import live
 from portmapper.cli.drawing.live import Board
 from portmapper.cli.drawing.standing import standing_sheet
+from portmapper.cli.drawing.tables import Sheet
 from portmapper.cli.keeping.wanted import Wanted
 from portmapper.errors import GatewayTimeout
+from portmapper.mapping import Mapping
 from portmapper.model import Closed, Lost, Mapped, MappingState
 from tests.cli.leases import StandIn, lease
 from tests.cli.test_command import environment
@@ -173,6 +175,33 @@ async def test_a_terminal_that_is_gone_stops_nothing(monkeypatch: pytest.MonkeyP
             await anyio.sleep(3)
             board.tell(one.mapping, Closed(one.lease))
     assert screen.times
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("virtual_time")
+async def test_those_that_come_later_are_drawn_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one table, which goes when all of both are closed."""
+    screen, one, other = Screen(), StandIn(), StandIn(lease(8001, 81))
+    drawn: list[int] = []
+
+    def note(mappings: Sequence[Mapping], room: int) -> Sheet:
+        drawn.append(len(mappings))
+        return standing_sheet(mappings, room)
+
+    monkeypatch.setattr(live, "standing_sheet", note)
+    with drawn_on(screen, monkeypatch) as board:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(board.run, [one.mapping])
+            await anyio.sleep(3)
+            assert set(drawn) == {1}
+            tasks.start_soon(board.run, [other.mapping])
+            board.tell(other.mapping, Mapped(other.lease))
+            await anyio.sleep(3)
+            board.tell(one.mapping, Closed(one.lease))
+            await anyio.sleep(3)
+            assert drawn[-1] == 2
+            board.tell(other.mapping, Closed(other.lease))
+    assert "8001/tcp is closed at 203.0.113.7:81" in screen.lines[-1]
 
 
 def test_whether_a_terminal_takes_more_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

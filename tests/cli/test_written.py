@@ -122,6 +122,28 @@ async def test_it_follows_the_mappings_and_is_gone_at_the_end(tmp_path: Path) ->
 
 
 @pytest.mark.anyio
+async def test_those_that_come_later_are_added(tmp_path: Path) -> None:
+    """As those of IPv6 do; and the file stays until all of both are closed."""
+    path, told = tmp_path / "ports", list[str]()
+    one, other = StandIn(lease(8000, 9000)), StandIn(lease(8001, 9001))
+    written = Written(Place(path, None), told.append)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(written.run, [one.mapping])
+        written.tell(one.mapping, Mapped(one.lease))
+        await until(lambda: path.exists() and path.read_text() == "9000\n")
+        tasks.start_soon(written.run, [other.mapping])
+        written.tell(other.mapping, Mapped(other.lease))
+        await until(lambda: path.read_text() == "9000\n9001\n")
+        one.state = MappingState.CLOSED
+        written.tell(one.mapping, Closed(one.lease))
+        await until(lambda: path.read_text() == "9001\n")
+        other.state = MappingState.CLOSED
+        written.tell(other.mapping, Closed(other.lease))
+    assert os.listdir(tmp_path) == []
+    assert told == []
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(("name", "count"), [("ports", 1), ("ports.json", 2)])
 async def test_a_renewal_is_written_where_it_shows(tmp_path: Path, name: str, count: int) -> None:
     one, times = StandIn(), list[str]()

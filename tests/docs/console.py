@@ -21,7 +21,7 @@ from tests.docs.home import Home
 
 _INTERRUPT = "^C"
 _PATIENCE = 20.0
-_HOOKS = limits.HOOK_QUIET + 0.4  # for what --exec runs to be done before the interruption
+_HOOKS = limits.HOOK_QUIET + 1.2  # for what --exec runs to be done before the interruption
 
 
 @dataclass(frozen=True, slots=True)

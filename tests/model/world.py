@@ -85,8 +85,8 @@ class World:
         """Have the library live here."""
         candidates = [Candidate(name, partial(CLASSES.__getitem__, name)) for name in CLASSES]
         with (
-            patch("portmapper.mapper.registry.select", lambda _: candidates),
-            patch("portmapper.mapper.locate", lambda *_: self.locate()),
+            patch("portmapper.lifecycle.registry.select", lambda _: candidates),
+            patch("portmapper.lifecycle.locate", lambda *_: self.locate()),
             patch("portmapper.attending.make_bell", lambda _: self.bell),
             patch("portmapper.attending.listen", _deaf),
             patch("portmapper.attending.listen_for_restarts", _deaf),

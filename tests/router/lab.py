@@ -130,7 +130,7 @@ class Lab:
             with suppress(ProcessLookupError):
                 os.kill(int(process.name), number)
             deadline = time.monotonic() + 2
-            while _runs(process) and time.monotonic() < deadline:
+            while runs(process) and time.monotonic() < deadline:
                 time.sleep(0.01)
 
     def reboot(self) -> None:
@@ -354,7 +354,8 @@ def _serve(selector: selectors.BaseSelector, wake: socket.socket) -> None:
                 sock.sendto(TOKEN, peer)
 
 
-def _runs(process: Path) -> bool:
+def runs(process: Path) -> bool:
+    """Whether a process, named by its folder in /proc, has not ended."""
     # A daemon that has ended is there until the system's first process asks how; some take seconds.
     try:
         return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -225,8 +225,8 @@ def test_what_was_half_written_when_its_process_died_is_tidied_up(tmp_path: Path
     other.begin(NOW)
     other.end(())
     alive.release()
-    assert len([path for path in journals.iterdir() if path.name.startswith("aa")]) == 0
-    assert len([path for path in journals.iterdir() if path.name.startswith("bb")]) == 2
+    assert len([path for path in journals.iterdir() if path.name.startswith("aa.")]) == 0
+    assert len([path for path in journals.iterdir() if path.name.startswith("bb.")]) == 2
 
 
 def test_a_process_that_is_stopped_with_the_turn_stops_no_other(

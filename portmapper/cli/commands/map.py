@@ -1,20 +1,22 @@
 """`portmapper map`: open ports and keep them open."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import anyio
 import click
 from anyio.abc import TaskGroup
 
 from portmapper.cli.drawing.terminal import can_draw
 from portmapper.cli.keeping.families import open_wanted
 from portmapper.cli.keeping.following import follow, standing
+from portmapper.cli.keeping.reader import hold
 from portmapper.cli.keeping.wanted import Wanted, wanted_of, with_wishes
 from portmapper.cli.options.settings import with_settings
 from portmapper.cli.signals import run_session
+from portmapper.mapping import Mapping
 
 
 @click.command("map")
@@ -49,12 +51,16 @@ def map_command(once: bool, plain: bool, **options: Any) -> int:
 
 async def _map_and_hold(wanted: Wanted, tasks: TaskGroup) -> None:
     async with AsyncExitStack() as stack:
-        await follow(await open_wanted(wanted, stack, tasks), wanted.attendants(), tasks)
-        await anyio.sleep_forever()
+        opened = partial(follow, attendants=wanted.attendants(), tasks=tasks)
+        await open_wanted(wanted, stack, tasks, opened)
+        await hold(wanted.settings.output)
 
 
 async def _map_once(wanted: Wanted, tasks: TaskGroup) -> None:
-    async with AsyncExitStack() as stack:
-        for mapping in await open_wanted(wanted, stack, tasks):
+    async def leave(mappings: Sequence[Mapping]) -> None:
+        for mapping in mappings:
             wanted.settings.output.event(await standing(mapping, mapping.events()))
             mapping.detach()
+
+    async with AsyncExitStack() as stack:
+        await open_wanted(wanted, stack, tasks, leave)

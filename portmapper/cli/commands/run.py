@@ -66,13 +66,13 @@ def _quiet(wanted: Wanted, *, as_json: bool) -> Wanted:
 
 
 async def _run(wanted: Wanted, child: Child, anyway: bool, tasks: TaskGroup) -> int:
+    opened = partial(follow, attendants=wanted.attendants(), tasks=tasks)
     async with AsyncExitStack() as stack:
         try:
-            mappings = await open_wanted(wanted, stack, tasks)
+            mappings = await open_wanted(wanted, stack, tasks, opened)
         except PortMapperError as error:
             if not anyway:
                 raise
             wanted.settings.output.error(error)
             mappings = []
-        await follow(mappings, wanted.attendants(), tasks)
         return await child.run(mappings)

@@ -13,7 +13,7 @@ from portmapper import limits
 from portmapper.cli.drawing.standing import standing_sheet
 from portmapper.cli.drawing.tables import as_table
 from portmapper.cli.drawing.terminal import ECHO
-from portmapper.cli.words import sentences
+from portmapper.cli.words.sentences import EventSentences
 from portmapper.mapping import Mapping
 from portmapper.model import Changed, Closed, Event, Lost
 
@@ -30,26 +30,33 @@ class Board:
 
     def __init__(self) -> None:
         self._happened: deque[tuple[str, str]] = deque(maxlen=limits.UNDRAWN)
-        self._mappings: Sequence[Mapping] = ()
+        self._sentences = EventSentences()
+        self._mappings: list[Mapping] = []
         self._closed: set[Mapping] = set()
         self._changed, self._ended = anyio.Event(), anyio.Event()
 
     def tell(self, mapping: Mapping, event: Event) -> None:
         """Have it drawn soon."""
         now = datetime.now().astimezone()
-        self._happened.extend((f"{now:%H:%M:%S}  {line}", _style(event)) for line in sentences.event_lines(event))
+        self._happened.extend((f"{now:%H:%M:%S}  {line}", _style(event)) for line in self._sentences.lines(event))
         if isinstance(event, Closed):
             self._closed.add(mapping)
         self._changed.set()
         self._note_end()
 
     async def run(self, mappings: Sequence[Mapping]) -> None:
-        """Draw until all of them are closed, or the terminal is gone."""
+        """Draw until all of them are closed, and those of an earlier run, or the terminal is gone."""
+        first = not self._mappings
+        self._mappings += mappings
+        self._changed.set()
+        self._note_end()
+        if first:
+            await self._draw_all()
+
+    async def _draw_all(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - 80 ms that most calls need not spend
         from rich.live import Live  # noqa: PLC0415 - the same
 
-        self._mappings = mappings
-        self._note_end()
         console = Console()
         try:
             with Live(self._table(console), console=console, auto_refresh=False, transient=True) as live:

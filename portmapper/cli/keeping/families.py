@@ -1,7 +1,7 @@
 """Open what is wanted on the gateway, and with --ipv6 in the firewall of the IPv6 gateway too."""
 
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 
 import anyio
@@ -17,22 +17,29 @@ from portmapper.model import MappingRequest
 
 _IPV4, _IPV6 = 4, 6
 
+Opened = Callable[[Sequence[Mapping]], Awaitable[None]]
+"""Take note of mappings that are open now."""
 
-async def open_wanted(wanted: Wanted, stack: AsyncExitStack, tasks: TaskGroup) -> list[Mapping]:
+
+async def open_wanted(wanted: Wanted, stack: AsyncExitStack, tasks: TaskGroup, opened: Opened) -> list[Mapping]:
     """Open what is wanted until `stack` is left, and return the mappings in the order of the wishes, IPv6's last.
 
-    Raises what the first port that fails raises; then nothing stays open. What fails by IPv6 beside IPv4 is told alone.
+    `opened` gets those of each family before the next is asked: an IPv6 gateway that is silent takes seconds. Raises
+    what the first port that fails raises; then nothing stays open. What fails by IPv6 beside IPv4 is told alone.
     """
     async with AsyncExitStack() as attempt:
         mapper = await attempt.enter_async_context(wanted.settings.open_mapper(tasks))
         version = mapper.gateway.address.version
         wishes = [replace(wish, request=of_family(wish.request, version)) for wish in wanted.wishes]
         mappings = await open_all(wishes if wanted.ipv6 else wanted.wishes, mapper, wanted.settings)
-        if wanted.ipv6 and version == _IPV4:
-            mappings += await _open_by_ipv6(wanted, attempt, tasks)
-            attempt.push_async_callback(_close_all, mappings)
         stack.push_async_exit(attempt.pop_all())
-        return mappings
+    await opened(mappings)
+    if wanted.ipv6 and version == _IPV4:
+        others = await _open_by_ipv6(wanted, stack, tasks)
+        mappings += others
+        stack.push_async_callback(_close_all, mappings)
+        await opened(others)
+    return mappings
 
 
 def of_family(request: MappingRequest, version: int) -> MappingRequest:
@@ -62,7 +69,9 @@ async def _open_by_ipv6(wanted: Wanted, stack: AsyncExitStack, tasks: TaskGroup)
         except PortMapperError as error:
             output.error(about(f"{wish} is not open by IPv6", error))
 
-    async with progress(f"Asking {mapper.gateway} to open {names(wishes)} ..."), anyio.create_task_group() as each:
+    asking = f"Asking {mapper.gateway} to open {names(wishes)} ..."
+    # The table of what is open by IPv4 is drawn already.
+    async with nullcontext() if wanted.live else progress(asking), anyio.create_task_group() as each:
         for wish in wishes:
             each.start_soon(try_one, wish)
     return [mapping for wish in wishes for mapping in opened.get(wish, ())]

@@ -20,7 +20,7 @@ class Attendant(Interface):
         ...
 
     async def run(self, mappings: Sequence[Mapping], /) -> None:
-        """Work until all of them are closed."""
+        """Work until all of them are closed. Called again for mappings that come later, with those alone."""
         ...
 
 

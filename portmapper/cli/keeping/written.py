@@ -86,6 +86,7 @@ class Written:
     def __init__(self, place: Place, complain: Tell) -> None:
         self._place = place
         self._complain = complain
+        self._mappings: list[Mapping] = []
         self._changed = anyio.Event()
         self._room = anyio.CapacityLimiter(1)
 
@@ -95,11 +96,18 @@ class Written:
             self._changed.set()
 
     async def run(self, mappings: Sequence[Mapping]) -> None:
-        """Write until all of them are closed."""
-        while any(mapping.state is not MappingState.CLOSED for mapping in mappings):
+        """Write until all of them are closed, and those of an earlier run; that is the one that writes then."""
+        first = not self._mappings
+        self._mappings += mappings
+        self._changed.set()
+        if first:
+            await self._write()
+
+    async def _write(self) -> None:
+        while any(mapping.state is not MappingState.CLOSED for mapping in self._mappings):
             await self._changed.wait()
             self._changed = anyio.Event()
-            await self._in_thread(partial(self._place.write, content(mappings, as_json=self._place.as_json)))
+            await self._in_thread(partial(self._place.write, content(self._mappings, as_json=self._place.as_json)))
         await self._in_thread(self._place.remove)
 
     async def _in_thread(self, work: Callable[[], None]) -> None:

@@ -33,17 +33,30 @@ _WARNINGS = {
 }
 
 
+class EventSentences:
+    """Sentences for the events of some mappings; what is wrong with their external address is said once."""
+
+    def __init__(self) -> None:
+        self._said = set[str]()
+
+    def lines(self, event: Event) -> list[str]:
+        """Return the sentences for an event."""
+        address = event.lease.external.address if isinstance(event, Mapped | Changed) else None
+        fresh = [one for one in warnings(address) if one not in self._said]
+        self._said.update(fresh)
+        return [*event_lines(event), *fresh]
+
+
 def event_lines(event: Event) -> list[str]:
-    """Return the sentences for an event."""
+    """Return the sentences for what happened to a mapping."""
     lease = event.lease
     what, where = f"{lease.internal}/{lease.request.protocol}", str(lease.external)
     if isinstance(event, Mapped):
         terms = "without end" if lease.permanent else f"for {lease.lifetime} s"
         only = f" to {', '.join(map(str, lease.request.remote))}" if lease.request.remote else ""
-        line = f"{what} is open at {where}{only} ({lease.backend} on {lease.gateway}, {terms})"
-        return [line, *warnings(lease.external.address)]
+        return [f"{what} is open at {where}{only} ({lease.backend} on {lease.gateway}, {terms})"]
     if isinstance(event, Changed):
-        return [f"{what} has moved from {event.old.external} to {where}", *warnings(lease.external.address)]
+        return [f"{what} has moved from {event.old.external} to {where}"]
     if isinstance(event, Restored):
         return [f"{what} is open again at {where}: the gateway had lost it, or may have"]
     if isinstance(event, Lost):
