@@ -16,6 +16,7 @@ from portmapper.model import Event
 from portmapper.net.tasks import end_tasks
 
 _log = logging.getLogger(__name__)
+_FAILED = "a callback failed at %s"
 
 Callback: TypeAlias = Callable[[Event], Awaitable[None] | None]
 """A coroutine function runs in the event loop; any other is called in a worker thread, where it may block."""
@@ -69,8 +70,16 @@ async def _call(callback: Callback, event: Event, thread: anyio.CapacityLimiter)
         if inspect.iscoroutinefunction(callback):
             await callback(event)
         else:
-            result = await anyio.to_thread.run_sync(callback, event, abandon_on_cancel=True, limiter=thread)
+            result = await anyio.to_thread.run_sync(_called, callback, event, abandon_on_cancel=True, limiter=thread)
             if inspect.isawaitable(result):
                 await result
     except Exception:  # noqa: BLE001 - it may raise anything, and whoever wrote it reads the log
-        _log.exception("a callback failed at %s", type(event).__name__)
+        _log.exception(_FAILED, type(event).__name__)
+
+
+def _called(callback: Callback, event: Event) -> object:
+    try:
+        return callback(event)
+    except BaseException:  # noqa: BLE001 - SystemExit would end the loop, CancelledError look like a cancellation
+        _log.exception(_FAILED, type(event).__name__)
+        return None

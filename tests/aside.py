@@ -3,12 +3,13 @@
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import pytest
 from anyio import from_thread, sleep
 from anyio.from_thread import start_blocking_portal
 from anyio.lowlevel import current_token
@@ -101,3 +102,10 @@ def finished(source: str, gateway: Gateway, timeout: float = 20) -> tuple[list[s
     with program(source, gateway) as process:
         output, errors = process.communicate(timeout=timeout)
     return output.splitlines(), errors, process.returncode
+
+
+@pytest.fixture
+def simulated() -> Iterator[Besides]:
+    """Return a gateway that runs in another thread."""
+    with aside(Besides()) as gateway:
+        yield gateway

@@ -1,6 +1,7 @@
 """One question or one request, and one call back."""
 
 import atexit
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, wait
 from functools import partial
@@ -133,4 +134,6 @@ def _at_exit() -> None:
     courier.drain(limits.LAST_WORDS)
 
 
+if hasattr(os, "register_at_fork"):  # not on Windows, where no process is forked
+    os.register_at_fork(after_in_child=_under_way.clear)  # the calls of the parent never end here
 atexit.register(_at_exit)  # after the background's own, so it comes before that

@@ -30,7 +30,7 @@ class Delivery:
             return
         try:
             callback(*self._arguments)
-        except Exception:  # noqa: BLE001 - it may raise anything, and whoever wrote it reads the log
+        except BaseException:  # noqa: BLE001 - SystemExit too: the thread has others to call
             _log.exception("a callback failed")
 
 
@@ -78,7 +78,7 @@ class Courier:
         while (thunk := self._next()) is not None:
             try:
                 thunk()
-            except Exception:  # noqa: BLE001 - a dispatcher may raise anything
+            except BaseException:  # noqa: BLE001 - as a callback
                 _log.exception("a callback could not be dispatched")
             del thunk
 

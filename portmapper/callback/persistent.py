@@ -9,6 +9,7 @@ from portmapper.background.residence import Residence
 from portmapper.callback.calls import call_back, options_of
 from portmapper.callback.courier import Dispatch, check_callable, courier
 from portmapper.callback.results import Callback, OnMapping, Result, granted, leased
+from portmapper.errors import MapperClosed
 from portmapper.mapping import Mapping
 from portmapper.model import Event, Gateway, Lease
 from portmapper.once import EndpointChanges, OtherOptions, keep_mapping
@@ -72,14 +73,17 @@ def persistent(
 
     `callback` is told once, when the port is open or cannot be opened. `on_mapping(result)` is called when the port is
     open, also for the first time, and at each other external endpoint; `on_mapping(None)` when it is lost or stopped.
-    Everything else is as for `get_external_address`.
+    Everything else is as for `get_external_address`; at the end of the program it raises MapperClosed too.
     """
     check_callable(on_mapping=on_mapping, dispatch=dispatch)
     opened: Future[Result] = Future()
     call_back(opened, gateway, callback, dispatch)
-    residence = Residence(
-        keep_mapping(local_port, protocol, external_port, ttl, **options_of(gateway, others)), "persistent mapping"
-    )
+    kept = keep_mapping(local_port, protocol, external_port, ttl, **options_of(gateway, others))
+    try:
+        residence = Residence(kept, "persistent mapping")
+    except MapperClosed as error:  # there is nothing to return
+        opened.set_exception(error)
+        raise
     _kept.add(residence)
     residence.left.add_done_callback(lambda _: _kept.discard(residence))
     _then(residence.entered, opened, granted)

@@ -60,5 +60,9 @@ def persistent_mapping(
     mapping = residence.enter(timeout)
     if on_mapping is not None:
         changes = EndpointChanges(on_mapping)
-        residence.do(lambda: mapping.on_event(changes))
+        try:
+            residence.do(lambda: mapping.on_event(changes))
+        except BaseException:  # Ctrl-C: nobody gets what could stop it
+            residence.leave_soon()
+            raise
     return PersistentMapping(residence, mapping)

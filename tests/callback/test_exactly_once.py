@@ -138,17 +138,19 @@ def test_only_a_callback_that_is_none_is_refused_at_once(simulated: Besides) -> 
         callback.get_external_address(simulated.gateway, print, dispatch=3)  # type: ignore[arg-type]
 
 
+# By themselves the last two would end the thread without a word.
+@pytest.mark.parametrize("failure", [ZeroDivisionError, SystemExit, asyncio.CancelledError])
 def test_an_exception_in_a_callback_is_logged_and_harms_nobody(
-    simulated: Besides, caplog: pytest.LogCaptureFixture
+    simulated: Besides, caplog: pytest.LogCaptureFixture, failure: type[BaseException]
 ) -> None:
     def fail(error: Exception | None, result: Result) -> None:
-        raise ZeroDivisionError
+        raise failure
 
     told = Told()
     callback.get_external_address(simulated.gateway, fail)
     callback.get_external_address(simulated.gateway, told)
     assert told.once()[0] is None
-    assert "ZeroDivisionError" in caplog.text
+    assert failure.__name__ in caplog.text
 
 
 def test_a_callback_that_calls_is_called_back_after_it_has_returned(simulated: Besides) -> None:
@@ -206,9 +208,12 @@ def test_the_loop_of_the_caller_is_a_dispatcher(simulated: Besides) -> None:
     assert asyncio.run(main()) == (threading.current_thread().name, "127.0.0.1")
 
 
-def test_a_dispatcher_that_fails_is_logged(simulated: Besides, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [RuntimeError, SystemExit])
+def test_a_dispatcher_that_fails_is_logged(
+    simulated: Besides, caplog: pytest.LogCaptureFixture, failure: type[BaseException]
+) -> None:
     def broken(thunk: Callable[[], Any]) -> None:
-        raise RuntimeError("the window is closed")
+        raise failure("the window is closed")
 
     told = Told()
     with caplog.at_level(logging.ERROR):
@@ -256,6 +261,22 @@ os.waitpid(child, 0)
     )
     lines, errors, code = finished(source, simulated.gateway)
     assert (sorted(lines), code) == (["NoneType 127.0.0.1", "child 127.0.0.1"], 0), errors
+
+
+def test_a_child_does_not_wait_at_its_end_for_the_calls_of_its_parent() -> None:
+    source = """
+callback.get_external_address(gateway, print, backends=["pcp"])
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+begin = time.monotonic()
+os.waitpid(child, 0)
+say(time.monotonic() - begin < 1)
+os._exit(0)
+"""
+    with silent_gateway() as gateway:
+        lines, errors, code = finished(source, gateway)
+    assert (lines, code) == (["True"], 0), errors
 
 
 def test_ctrl_c_ends_a_program_that_keeps_a_port_open_and_closes_it(simulated: Besides) -> None:

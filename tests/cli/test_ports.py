@@ -3,7 +3,7 @@
 import pytest
 
 from portmapper import InvalidRequest, limits
-from portmapper.cli.options.ports import parse_port, parse_ports
+from portmapper.cli.options.ports import parse_ports
 
 
 def asked(*texts: str, external: int | None = None) -> list[str]:
@@ -82,9 +82,3 @@ def test_nonsense_is_refused(texts: list[str], says: str) -> None:
 def test_the_option_for_the_external_port_goes_with_one_port(texts: list[str]) -> None:
     with pytest.raises(InvalidRequest, match="--external goes with one port"):
         parse_ports(texts, external=80)
-
-
-@pytest.mark.parametrize("text", ["8000-8001", "8080/both"])
-def test_where_one_mapping_is_meant_several_are_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="is not PORT"):
-        parse_port(text)

@@ -51,6 +51,8 @@ def test_what_is_wrong_ends_with_1_and_json_is_one_object(inside: Inside) -> Non
     [
         (["all/tcp"], 2, "doctor looks at one TCP or UDP port, not at all/tcp"),
         (["8080/sctp"], 2, "doctor looks at one TCP or UDP port, not at 8080/sctp"),
+        (["80-90"], 2, "doctor looks at one TCP or UDP port, not at 80-90"),
+        (["80/both"], 2, "doctor looks at one TCP or UDP port, not at 80/both"),
         (["web"], 2, "'web' is not PORT[:EXTERNAL][/PROTOCOL]"),
         (["--gateway", "banana"], 2, "gateway must be an IP address, not 'banana'"),
         (["--backend", "carrier-pigeon"], 2, "there is no backend 'carrier-pigeon'"),

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from portmapper.cli.app import app
-from portmapper.cli.options.ports import parse_port
+from portmapper.cli.options.ports import parse_ports
 from tests.examples.loading import EXAMPLES
 
 UNITS = ["portmapper.service", "portmapper-run.service"]
@@ -51,7 +51,7 @@ def test_the_command_takes_the_line(unit: str) -> None:
         command = app.get_command(above, name)
         assert command is not None
         context = command.make_context(name, arguments, parent=above)
-        assert [parse_port(text) for text in context.params["ports"]]
+        assert parse_ports(context.params["ports"])
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -1,5 +1,6 @@
 """F52, F53: whatever callbacks and readers of events do, mappings are renewed in their time and closed at the end."""
 
+import asyncio
 import logging
 import random
 import threading
@@ -97,6 +98,25 @@ async def test_one_that_raises_is_logged_and_told_the_rest(caplog: pytest.LogCap
     assert len(told) == 5
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 5
     assert "of no account" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [SystemExit, asyncio.CancelledError])
+async def test_one_in_a_thread_that_raises_what_ends_loops_harms_nobody(
+    caplog: pytest.LogCaptureFixture, failure: type[BaseException]
+) -> None:
+    told: list[Event] = []
+
+    def callback(event: Event) -> None:
+        told.append(event)
+        raise failure("of no account")
+
+    async with SimulatedGateway() as simulated, open_mapper(simulated) as mapper:
+        mapping = await mapper.map(4001)
+        mapping.on_event(callback)
+        await mapping.refresh()
+        assert list(simulated.table)
+    assert [type(event) for event in told] == [Mapped, Renewed, Closed]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 3
 
 
 @pytest.mark.conforms("F52")

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from portmapper import __version__
 from portmapper.cli.drawing.progress import progress
 from portmapper.cli.drawing.terminal import room
-from portmapper.cli.options.ports import parse_port
+from portmapper.cli.options.ports import parse_ports
 from portmapper.cli.options.settings import Settings, settings_of, with_settings
 from portmapper.cli.signals import run_session
 from portmapper.doctor.evidence import doctor_object
@@ -28,8 +28,10 @@ from portmapper.doctor.report import WIDTH, report_lines
 from portmapper.doctor.verdict import Verdict, verdict
 from portmapper.errors import LocalError
 from portmapper.model import MappingRequest, Protocol
+from portmapper.text import safe_text
 
 EXIT_WRONG = 1
+_LOOKED_AT = {Protocol.TCP, Protocol.UDP}
 
 
 @click.command("doctor")
@@ -77,9 +79,10 @@ async def _examine(settings: Settings, request: MappingRequest | None, found: li
 
 
 def _one_port(text: str) -> MappingRequest:
-    request = parse_port(text)
-    if request.protocol not in {Protocol.TCP, Protocol.UDP} or not request.internal_port:
-        raise click.UsageError(f"doctor looks at one TCP or UDP port, not at {request}")
+    wish, *more = parse_ports([text])
+    request = wish.request
+    if more or wish.both or not request.internal_port or request.protocol not in _LOOKED_AT:
+        raise click.UsageError(f"doctor looks at one TCP or UDP port, not at {safe_text(text)}")
     return request
 
 

@@ -46,14 +46,6 @@ def parse_ports(texts: Sequence[str], *, external: int | None = None, **options:
     return tuple(wishes)
 
 
-def parse_port(text: str, **options: Any) -> MappingRequest:
-    """Return the request that `text`, which names one port, and the other fields stand for. Raises InvalidRequest."""
-    wishes = _parse(text, **options)
-    if len(wishes) != 1 or wishes[0].both:
-        raise _nonsense(text)
-    return wishes[0].request
-
-
 def _parse(text: str, **options: Any) -> list[Wish]:
     found = _WORD.fullmatch(text)
     if found is None:
