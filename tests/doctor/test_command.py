@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from portmapper.cli import main
 from portmapper.doctor.findings import Network
 from tests.cli.inside import Inside, inside, state
 from tests.doctor import forks
@@ -91,3 +92,13 @@ def test_a_bundle_tells_nothing_of_whose_it_is(router_machine: None, tmp_path: P
         assert kept in told
     assert OUTER in shown  # the person who asked is told everything
     assert json.loads(told[told.index("\n{") :])["verdict"] == "conflict"
+
+
+def test_an_earlier_report_stays_until_there_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = tmp_path / "bundle.txt"
+    bundle.write_text("the earlier one")
+    monkeypatch.setattr("portmapper.cli.commands.doctor.run_session", lambda _: 130)  # Ctrl-C before anything is found
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor", "--simulate", "--bundle", str(bundle)])
+    assert ended.value.code == 130
+    assert bundle.read_text() == "the earlier one"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from anyio.abc import TaskGroup
@@ -54,7 +54,7 @@ def doctor_command(port: str | None, bundle: Path | None, **options: Any) -> int
     request = None if port is None else _one_port(port)
     settings = settings_of(options)
     if bundle is not None:
-        _write(bundle, "")  # told before anything is opened, if it cannot be done
+        _write(bundle, "", mode="a")  # told before anything is opened, if it cannot be done
     found: list[Findings] = []
     code = run_session(partial(_examine, settings, request, found))
     if not found:
@@ -107,8 +107,9 @@ def _names() -> Iterator[tuple[str, str]]:
     yield "user", Path(os.path.expanduser("~")).name  # noqa: PTH111 - Path.home raises where there is none
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, mode: Literal["w", "a"] = "w") -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
     except OSError as error:
         raise LocalError(f"cannot write {path}: {error.strerror}") from error
