@@ -46,11 +46,16 @@ _LOOKED_AT = {Protocol.TCP, Protocol.UDP}
 def doctor_command(port: str | None, bundle: Path | None, **options: Any) -> int:
     """Find out why nobody can reach this host, and say what to do.
 
+    \b
+    portmapper doctor                      look around; nothing is opened
+    portmapper doctor 8080                 try that port too
+    portmapper doctor --bundle report.txt  for a bug report
+
     Without PORT nothing is opened on the router. With PORT a trial mapping is made for some seconds, looked at and
     removed again, unless a program of this host has the port open already. Nobody but the router is asked.
 
     Ends with 0 when all is well, with 1 when something keeps people out.
-    """
+    """  # noqa: D301 - \b is click's word for "keep these lines"
     request = None if port is None else _one_port(port)
     settings = settings_of(options)
     if bundle is not None:
