@@ -62,3 +62,21 @@ def test_opening_can_be_bounded() -> None:
         with pytest.raises(GatewayTimeout):
             sync.persistent_mapping(8080, gateway=swallowing.gateway, backends=["pcp"], timeout=0.1)
         time.sleep(1.5)  # it cleans up, and nothing is left behind
+
+
+def test_ctrl_c_before_it_is_handed_over_leaves_no_port_open(
+    simulated: Besides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has what could stop it."""
+
+    def interrupt(*_: object) -> None:
+        assert list(simulated.table)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("portmapper.background.residence.Residence.do", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sync.persistent_mapping(8080, gateway=simulated.gateway, on_mapping=lambda lease: None)
+    end = time.monotonic() + 2
+    while list(simulated.table) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert list(simulated.table) == []
