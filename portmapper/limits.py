@@ -144,6 +144,7 @@ COMMAND_PORTS = 128  # opened by one command: RELEASES, so that all are given ba
 HOOK = 30.0  # one run of a hook: it may talk to another host, but one that hangs must not hide all later changes
 HOOK_QUIET = 0.2  # a restart of the router is a burst of changes: what they come to is told
 HOOKS_AT_ONCE = 8  # processes; of one mapping one after the other
+HOOK_FILE = 1.0  # for --write to be up to date before a hook looks: a network folder that hangs must not silence hooks
 HOOK_LEFT = 1.0  # for a run that is under way when the mapping is closed
 HOOK_CLOSED = 3.0  # for the last run too, counted from the same moment: so much may hooks delay the end of the command
 HOOK_KILL = 0.25  # between asking a hook to end, and ending it

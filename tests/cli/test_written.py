@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import anyio
 import click
 import pytest
 
+from portmapper.cli.hooks.attendant import Hooks
 from portmapper.cli.keeping.written import Place, Written, content, place_for
 from portmapper.errors import GatewayTimeout
-from portmapper.model import Closed, Lost, Mapped, MappingState, Renewed
+from portmapper.model import Changed, Closed, Lost, Mapped, MappingState, Renewed
 from tests.cli.leases import StandIn, lease
 from tests.cli.test_hooks import until
 
@@ -178,3 +180,42 @@ async def test_what_cannot_be_written_later_is_told_and_harmless(tmp_path: Path)
         one.state = MappingState.CLOSED
         written.tell(one.mapping, Closed(one.lease))
     assert told[0] == f"--write: {folder}/ports does not say what is open now: No such file or directory"
+
+
+class Slow(Place):
+    def write(self, text: str) -> None:
+        time.sleep(0.4)  # longer than a hook waits for more events
+        super().write(text)
+
+
+@pytest.mark.anyio
+async def test_a_hook_finds_in_the_file_what_it_is_told_of(tmp_path: Path) -> None:
+    path, told, one = tmp_path / "ports", list[str](), StandIn(lease(8000, 9000))
+    written = Written(Slow(path, None), told.append)
+    seen = tmp_path / "seen"
+    running = Hooks(f"cat {path} >> {seen} || echo gone >> {seen}", told.append, ready=written.written)
+    async with anyio.create_task_group() as tasks:
+        for attendant in (written, running):
+            tasks.start_soon(attendant.run, [one.mapping])
+        for event in (Mapped(one.lease), Changed(one.lease, lease(8000, 9001))):
+            one.lease = event.lease
+            for attendant in (running, written):
+                attendant.tell(one.mapping, event)
+            await until(lambda: seen.exists() and f"{one.lease.external.port}\n" in seen.read_text())
+        one.state = MappingState.CLOSED
+        for attendant in (running, written):
+            attendant.tell(one.mapping, Closed(one.lease))
+    assert seen.read_text() == "9000\n9001\ngone\n"
+    assert [line for line in told if "No such file" not in line] == []
+
+
+@pytest.mark.anyio
+async def test_a_file_that_hangs_does_not_silence_hooks(tmp_path: Path) -> None:
+    told, one = list[str](), StandIn()
+    running = Hooks("echo $PORTMAPPER_EVENT", told.append, ready=anyio.sleep_forever)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(running.run, [one.mapping])
+        running.tell(one.mapping, Mapped(one.lease))
+        await until(lambda: bool(told))
+        running.tell(one.mapping, Closed(one.lease))
+    assert told == ["--exec: mapped", "--exec: closed"]

@@ -1,6 +1,6 @@
 """--exec: run a command of the user's on every change of a mapping."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 
 import anyio
@@ -54,12 +54,14 @@ class _Desk:
 class Hooks:
     """Runs `command` for each change of each mapping, of one mapping one after the other, the newest state alone.
 
-    What goes wrong is told and has no other effect.
+    What goes wrong is told and has no other effect. `ready` is awaited, for a second at most, before each run: what a
+    hook may look at is up to date then.
     """
 
-    def __init__(self, command: str, complain: Tell) -> None:
+    def __init__(self, command: str, complain: Tell, ready: Callable[[], Awaitable[None]] | None = None) -> None:
         self._command = command
         self._complain = complain
+        self._ready = ready
         self._desks: dict[Mapping, _Desk] = {}
         self._room = anyio.CapacityLimiter(limits.HOOKS_AT_ONCE)
 
@@ -87,10 +89,16 @@ class Hooks:
         trouble = "was stopped: it took too long"
         begun = False
         with desk.scope(event):
+            await self._wait_until_ready()
             async with self._room:
                 begun = True
                 trouble = await run_hook(self._command, hook_variables(event), self._pass_on)
         return trouble if begun else "was not run: others took too long"
+
+    async def _wait_until_ready(self) -> None:
+        if self._ready is not None:
+            with anyio.move_on_after(limits.HOOK_FILE):
+                await self._ready()
 
     def _pass_on(self, line: str) -> None:
         self._complain(f"--exec: {line}")

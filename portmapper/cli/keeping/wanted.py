@@ -33,10 +33,11 @@ class Wanted:
     def attendants(self) -> list[Attendant]:
         """Return whom to tell what happens; to be called in the event loop."""
         wanted: list[Attendant] = [Board() if self.live else Printing(self.settings.output)]
+        written = Written(self.place, complain) if self.place is not None else None
+        if written is not None:
+            wanted.append(written)
         if self.hook is not None:
-            wanted.append(Hooks(self.hook, complain))
-        if self.place is not None:
-            wanted.append(Written(self.place, complain))
+            wanted.append(Hooks(self.hook, complain, ready=None if written is None else written.written))
         return wanted
 
 

@@ -88,12 +88,20 @@ class Written:
         self._complain = complain
         self._mappings: list[Mapping] = []
         self._changed = anyio.Event()
+        self._up_to_date = anyio.Event()
+        self._over = False
         self._room = anyio.CapacityLimiter(1)
 
     def tell(self, _mapping: Mapping, event: Event) -> None:
         """Take note of an event; the time that a renewal adds is told in the objects."""
-        if not isinstance(event, Renewed) or self._place.as_json:
+        if not self._over and (not isinstance(event, Renewed) or self._place.as_json):
+            if self._up_to_date.is_set():
+                self._up_to_date = anyio.Event()
             self._changed.set()
+
+    async def written(self) -> None:
+        """Wait until all that was told is in the file, or could not be written."""
+        await self._up_to_date.wait()
 
     async def run(self, mappings: Sequence[Mapping]) -> None:
         """Write until all of them are closed, and those of an earlier run; that is the one that writes then."""
@@ -108,7 +116,11 @@ class Written:
             await self._changed.wait()
             self._changed = anyio.Event()
             await self._in_thread(partial(self._place.write, content(self._mappings, as_json=self._place.as_json)))
+            if not self._changed.is_set():
+                self._up_to_date.set()
+        self._over = True
         await self._in_thread(self._place.remove)
+        self._up_to_date.set()
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         try:
