@@ -37,7 +37,7 @@ class Result(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class AddressRequest:
-    """Asks for the external address (section 3.2)."""
+    """Asks for the external address (RFC 6886 section 3.2)."""
 
     def encode(self) -> bytes:
         """Return the 2 bytes of the request."""
@@ -46,7 +46,7 @@ class AddressRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapRequest:
-    """Asks for, renews or (with `lifetime` 0) deletes a mapping (sections 3.3 and 3.4); `lifetime` in seconds.
+    """Asks for or renews a mapping, or deletes it with `lifetime` 0 (RFC 6886 3.3, 3.4); `lifetime` in seconds.
 
     Raises InvalidRequest.
     """
@@ -71,7 +71,10 @@ class MapRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressResponse:
-    """The external address; undefined when `result` is not 0. `epoch` in seconds since the server lost its state."""
+    """The external address (RFC 6886 section 3.2); undefined when `result` is not 0.
+
+    `epoch` is in seconds since the server lost its state.
+    """
 
     result: int
     epoch: int
@@ -84,7 +87,7 @@ class AddressResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapResponse:
-    """What was mapped; only `internal_port` means anything when `result` is not 0. Times are in seconds."""
+    """What was mapped; only `internal_port` counts when `result` is not 0 (RFC 6886 section 3.3). Times in seconds."""
 
     protocol: Protocol
     result: int
@@ -102,7 +105,7 @@ class MapResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsupportedVersionResponse:
-    """The server does not know the version asked, but `version`; opcode 0 and 8 bytes (section 3.5).
+    """The server does not know the version asked, but `version`; opcode 0 and 8 bytes (RFC 6886 section 3.5).
 
     `epoch` in seconds, as in every answer.
     A PCP server answers so in its own form, where the last 4 of these bytes are no epoch.
@@ -119,7 +122,7 @@ class UnsupportedVersionResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorResponse:
-    """An error that carries no more than its head, or echoes a request we cannot read (result 5)."""
+    """An error that carries no more than its head, or echoes a request we cannot read (RFC 6886 section 3.5)."""
 
     opcode: int
     result: int

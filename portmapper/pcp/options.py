@@ -110,7 +110,7 @@ class PortSet:
 
 @dataclass(frozen=True, slots=True)
 class UnknownOption:
-    """An option that is not known here, kept as it came."""
+    """An option that is not known here, kept as it came (RFC 6887 section 7.3)."""
 
     code: int
     data: bytes

@@ -7,7 +7,7 @@ from portmapper.errors import RequestRefused
 
 
 class Result(IntEnum):
-    """Every code that is registered."""
+    """Every code that is registered (RFC 6887 sections 7.4 and 19.3)."""
 
     SUCCESS = 0
     UNSUPP_VERSION = 1

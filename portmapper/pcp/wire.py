@@ -35,7 +35,7 @@ class Opcode(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnounceRequest:
-    """Asks for the epoch, and so whether PCP is spoken, without changing anything (section 14.1.2)."""
+    """Asks for the epoch, and so whether PCP is spoken, without changing anything (RFC 6887 section 14.1)."""
 
     client: IPAddress
     options: tuple[Option, ...] = ()
@@ -50,7 +50,7 @@ class AnnounceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapRequest:
-    """Asks for, renews or (with `lifetime` 0) deletes a mapping (section 11.1); `lifetime` in seconds.
+    """Asks for or renews a mapping, or deletes it with `lifetime` 0 (RFC 6887 11.1); `lifetime` in seconds.
 
     No preference is external port 0 and the all-zeros address of the wanted family.
     """
@@ -83,7 +83,7 @@ class MapRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerRequest:
-    """Asks for, or renews, an outbound mapping to one remote peer (section 12.1); `lifetime` in seconds."""
+    """Asks for, or renews, an outbound mapping to one remote peer (RFC 6887 section 12.1); `lifetime` in seconds."""
 
     client: IPAddress
     lifetime: int
@@ -111,7 +111,7 @@ class PeerRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnounceResponse:
-    """The server is there; `epoch` counts the seconds since it lost its state."""
+    """The server is there; `epoch` counts the seconds since it lost its state (RFC 6887 section 14.1)."""
 
     result: int
     lifetime: int
@@ -129,7 +129,10 @@ class AnnounceResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapResponse:
-    """What was assigned. `lifetime` is the mapping's on success, else how long the error holds. Times in seconds."""
+    """What was assigned (RFC 6887 section 11.1); times in seconds.
+
+    `lifetime` is the mapping's on success, else how long the error holds.
+    """
 
     result: int
     lifetime: int
@@ -152,7 +155,10 @@ class MapResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerResponse:
-    """What was assigned for one remote peer; the fields are those of MapResponse and PeerRequest, times in seconds."""
+    """What was assigned for one remote peer (RFC 6887 section 12.1); times in seconds.
+
+    The fields are those of MapResponse and PeerRequest.
+    """
 
     result: int
     lifetime: int
@@ -179,7 +185,7 @@ class PeerResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsupportedVersionResponse:
-    """The server does not speak version 2; `version` is the highest it does (section 9). 0 is NAT-PMP."""
+    """The server does not speak version 2; `version` is the highest it does (RFC 6887 section 9). 0 is NAT-PMP."""
 
     version: int
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from portmapper import errors, sync
+from portmapper import errors, natpmp, pcp, sync
 
 MODULES = [
     "portmapper",
@@ -163,3 +163,11 @@ def _text_of_owner(name: str) -> str:
 def _name(node: ast.expr) -> str:
     called = node.func if isinstance(node, ast.Call) else node
     return called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+
+
+@pytest.mark.parametrize("module", [natpmp, pcp])
+def test_every_message_and_option_names_its_section(module: ModuleType) -> None:
+    """The source: who speaks the protocol wants to look it up."""
+    named = {name: getattr(module, name) for name in module.__all__ if isinstance(getattr(module, name), type)}
+    assert [name for name, one in named.items() if not re.search(r"RFC \d+", inspect.getdoc(one) or "")] == []
+    assert named
