@@ -92,7 +92,8 @@ class RequestRefused(RemoteError):
 
     ``code`` and ``name`` are the protocol's own; ``retry_after`` is how many seconds the refusal holds, if it said.
     ``lasting`` is whether somebody has to change something before another answer can be expected, and ``general``
-    whether the gateway grants no new mapping at all meanwhile.
+    whether the gateway grants no new mapping at all meanwhile. ``remembered`` is whether it was not asked now,
+    because an earlier refusal still holds.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class RequestRefused(RemoteError):
         retry_after: float | None = None,
         lasting: bool = False,
         general: bool = False,
+        remembered: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -111,6 +113,7 @@ class RequestRefused(RemoteError):
         self.retry_after = retry_after
         self.lasting = lasting
         self.general = general
+        self.remembered = remembered
 
 
 class PortUnavailable(RequestRefused):

@@ -52,4 +52,5 @@ def _again(error: RequestRefused, left: float) -> RequestRefused:
         retry_after=left,
         lasting=error.lasting,
         general=error.general,
+        remembered=True,
     )

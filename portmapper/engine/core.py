@@ -305,7 +305,10 @@ def was_refused(problem: PortMapperError) -> bool:
 def patience(problem: PortMapperError, failures: int) -> float:
     """Return how many seconds to wait before a lost mapping is tried for again, after so many failures."""
     if isinstance(problem, NoService) and problem.lasting:
-        return limits.RETRY_LAST  # somebody has to change something first
+        left = _left_of_earlier(problem)
+        if left is None:
+            return limits.RETRY_LAST  # somebody has to change something first
+        return max(min(left, limits.RETRY_LAST), limits.RETRY_FIRST)  # they may have: it was not asked this time
     wait = min(limits.RETRY_FIRST * 2.0 ** min(failures - 1, 10), limits.RETRY_LAST)
     told = _told(problem)
     return wait if told is None else max(min(wait, told), limits.RETRY_FIRST)
@@ -314,3 +317,9 @@ def patience(problem: PortMapperError, failures: int) -> float:
 def _told(problem: PortMapperError) -> float | None:
     """Return the seconds for which a refusal holds, if the gateway said so."""
     return problem.retry_after if isinstance(problem, NoService | RequestRefused) else None
+
+
+def _left_of_earlier(problem: NoService) -> float | None:
+    """Return for how long the first refusal goes on holding of those that were not asked for anew."""
+    refusals = [one for one in problem.reasons.values() if isinstance(one, RequestRefused) and one.remembered]
+    return min((one.retry_after for one in refusals if one.retry_after is not None), default=None)

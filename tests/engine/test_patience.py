@@ -7,8 +7,8 @@ from portmapper.engine.core import patience
 from portmapper.errors import PortMapperError
 
 
-def refused(retry_after: float | None, *, lasting: bool = False) -> RequestRefused:
-    return RequestRefused("no", code=8, name="NO", retry_after=retry_after, lasting=lasting)
+def refused(retry_after: float | None, *, lasting: bool = False, remembered: bool = False) -> RequestRefused:
+    return RequestRefused("no", code=8, name="NO", retry_after=retry_after, lasting=lasting, remembered=remembered)
 
 
 def none_of(*reasons: PortMapperError) -> NoService:
@@ -24,6 +24,10 @@ def none_of(*reasons: PortMapperError) -> NoService:
         (none_of(refused(100), GatewayTimeout("silence")), [30, 60, 100, 100, 100, 100, 100]),
         (none_of(refused(700), refused(200)), [30, 60, 120, 200, 200, 200, 200]),
         (none_of(refused(30, lasting=True)), [900] * 7),
+        (none_of(refused(60, lasting=True, remembered=True)), [60] * 7),
+        (none_of(refused(3, lasting=True, remembered=True)), [30] * 7),
+        (none_of(refused(86400, lasting=True, remembered=True)), [900] * 7),
+        (none_of(refused(600, lasting=True), refused(60, remembered=True)), [60] * 7),
     ],
 )
 def test_the_wait_doubles_but_ends_with_the_refusal(problem: NoService, waits: list[float]) -> None:

@@ -34,3 +34,8 @@ def test_what_is_granted_to_a_mapping_that_is_being_closed_comes_to_nothing() ->
 def test_a_sleep_just_after_a_change_of_the_network_is_noticed_too() -> None:
     """It fell into the quiet that is waited for after a change, and a lease was claimed that had ended."""
     assert anyio.run(live, 238288, backend="asyncio", backend_options=options("asyncio")) > 0
+
+
+def test_a_lasting_refusal_that_only_memory_told_is_asked_about_when_it_ends() -> None:
+    """It was waited for as for a new one, 15 minutes, though the gateway was not asked and had changed its mind."""
+    assert anyio.run(live, 565440, backend="trio", backend_options=options("trio")) > 0

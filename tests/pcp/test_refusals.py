@@ -71,6 +71,15 @@ def test_no_more_are_remembered_than_the_limit_and_the_oldest_go_first(count: in
     assert len(refusals._refusals) <= limits.REFUSALS
 
 
+def test_an_answer_from_memory_says_so_and_is_else_the_refusal_that_was_heard() -> None:
+    refusals = Refusals()
+    heard = RequestRefused("no", code=2, name="NOT_AUTHORIZED", retry_after=30, lasting=True, general=True)
+    refusals.note("pcp", request_of(1), heard, 0)
+    with pytest.raises(RequestRefused, match="no; it is not asked again for 20 s") as told:
+        refusals.check("pcp", request_of(2), 10)
+    assert vars(told.value) == vars(heard) | {"retry_after": 20, "remembered": True}
+
+
 def test_without_an_end_nothing_is_remembered_and_what_is_can_be_forgotten() -> None:
     refusals = Refusals()
     refusals.note("pcp", request_of(1), refusal(None), 0)
