@@ -54,6 +54,8 @@ class _Standing:
     to_look: bool = False
     unanswered: bool = True  # the last search found nobody, for as long as it is lost
     busy: int = 0  # attempts under way
+    due: bool = False  # it was to be tried for while one was
+    cut_short: bool = False  # a search had to make way, and nobody has searched since
     failures: int = 0
     turn: float | None = None  # when it may be asked for: many that are due at once go one after the other
 
@@ -109,7 +111,7 @@ class Engine:
             case Began():
                 return self._count(event.keys, 1)
             case Ended():
-                return self._count(event.keys, -1)
+                return self._ended(event.keys, now)
             case Dropped():
                 return self._dropped(event.key)
             case TakenBack():
@@ -125,7 +127,7 @@ class Engine:
             case Answering():
                 return self._wake_lost(now)
             case MakeWay():
-                return self._interrupt_searches(now, event.pause)
+                return self._make_way(now, event.pause)
 
     # --- What time brings
 
@@ -159,7 +161,7 @@ class Engine:
             standing.turn = turn
             self._schedule.advance(key, turn)
             return []
-        standing.turn = None
+        standing.turn, standing.due, standing.cut_short = None, False, False
         self._count(group, 1)
         standing.asked = now
         look, standing.to_look = standing.to_look, False
@@ -168,8 +170,10 @@ class Engine:
         return [Attempt(key, group)]
 
     def _look_again(self, key: Key, now: float) -> None:
-        # An attempt is under way. What is held has more attempts scheduled; what is lost must not be forgotten.
-        if self._standings[key].lost:
+        # An attempt is under way, or that of a twin. What is held has more scheduled; what is lost would be forgotten.
+        standing = self._standings[key]
+        if standing.lost:
+            standing.due = True
             self._schedule.advance(key, now + limits.CHECK_GAP)
 
     # --- What became of an attempt
@@ -183,7 +187,7 @@ class Engine:
         if standing.place.service != place.service:
             self._rounds.discard(key, standing.place.service)
         standing.place, standing.asked, standing.granted = place, event.asked, event.asked
-        standing.lost = standing.doubted = standing.to_look = False
+        standing.lost = standing.doubted = standing.to_look = standing.due = standing.cut_short = False
         standing.failures = 0
         standing.fresh_until = event.asked + min(event.lifetime, event.span) / 2
         self._places.add(key, place)
@@ -223,6 +227,14 @@ class Engine:
         for key in keys:
             if key in self._standings:
                 self._standings[key].busy += change
+        return []
+
+    def _ended(self, keys: tuple[Key, ...], now: float) -> list[Action]:
+        self._count(keys, -1)
+        for key in keys:
+            standing = self._standings.get(key)
+            if standing is not None and standing.due and not standing.busy:
+                self._schedule.advance(key, now)
         return []
 
     def _dropped(self, key: Key) -> list[Action]:
@@ -275,20 +287,27 @@ class Engine:
             actions += [Halt(key), *self._lose(key, now, 0.0)]
         for key, standing in self._standings.items():
             self._rounds.discard(key, standing.place.service)  # what was left is asked nothing
-        return actions + self._interrupt_searches(now, 0.0)
+        return actions + self._search_anew(self._lost(), now)
 
     def _wake_lost(self, now: float) -> list[Action]:
-        """Try for what is lost again; at most once in 10 s."""
+        """Try for what is lost again: at most once in 10 s, except for a search that had to make way."""
+        lost = self._lost()
         if now < self._last_wake + limits.RECOVERY_GAP:
-            return []
-        self._last_wake = now
-        return self._interrupt_searches(now, limits.RECOVERY_PACE)
+            lost = [key for key in lost if self._standings[key].cut_short]
+        else:
+            self._last_wake = now
+        return self._search_anew(lost, now + limits.RECOVERY_PACE)
 
-    def _interrupt_searches(self, now: float, pause: float) -> list[Action]:
+    def _make_way(self, now: float, pause: float) -> list[Action]:
         lost = self._lost()
         for key in lost:
-            self._schedule.advance(key, now + pause)
-        return [Halt(key) for key in lost]
+            self._standings[key].cut_short |= self._standings[key].busy > 0
+        return self._search_anew(lost, now + pause)
+
+    def _search_anew(self, keys: list[Key], when: float) -> list[Action]:
+        for key in keys:
+            self._schedule.advance(key, when)
+        return [Halt(key) for key in keys]
 
     def _held(self) -> list[Key]:
         return [key for key, standing in self._standings.items() if not standing.lost]
