@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from portmapper import limits
 from portmapper.errors import ProtocolError
-from portmapper.model import IPAddress, Lease
+from portmapper.model import IPAddress, Lease, MappingRequest
+from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt
 from portmapper.upnp.values import parse_client, parse_number, parse_port, parse_truth
 
@@ -47,6 +48,12 @@ def granted_lifetime(entry: Entry, attempt: Attempt, version: int) -> int:
 def was_lengthened(lifetime: int, lease: Lease) -> bool:
     """Whether a renewed mapping has about as much time again as `lease` had at first; 0 is without end."""
     return not lifetime or lease.permanent or lifetime >= lease.lifetime * 3 // 4
+
+
+def who_has(port: int, request: MappingRequest, entry: Entry) -> str:
+    """Return a sentence for a person: where the external port leads, and what for, as the device tells."""
+    text = f", for {safe_text(entry.description)!r}" if entry.description else ""
+    return f"external port {port}/{request.protocol} leads to {entry.client} port {entry.port}{text}"
 
 
 def _lifetime(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Make, keep and remove IPv4 port mappings, and believe only what the device shows afterwards."""
+"""Make, keep and remove IPv4 port mappings, as the device shows them afterwards."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -12,18 +12,16 @@ from portmapper import limits
 from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolError, UnsupportedRequest
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest
 from portmapper.net.tasks import finish_begun, first_of
-from portmapper.text import safe_text
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
-from portmapper.upnp.entries import Entry, granted_lifetime, was_lengthened
-from portmapper.upnp.faults import Fault, fault_for
+from portmapper.upnp.entries import Entry, was_lengthened, who_has
+from portmapper.upnp.faults import Fault
 from portmapper.upnp.mappings import UNKNOWN_OUTCOME, PortMappings, remote_host
 from portmapper.upnp.memory import Granted, Key, Memory
 from portmapper.upnp.recent import Recent
-from portmapper.upnp.values import parse_client
+from portmapper.upnp.shown import Shown
 
 _FIRST_DYNAMIC_PORT = 49152  # RFC 6335 section 6
-_CONFLICT, _ONLY_PERMANENT, _NO_REMOTE_HOST = 718, 725, 726
-_SERVICE = "urn:schemas-upnp-org:service:WANIPConnection:1"
+_CONFLICT = 718
 
 
 class MappingGrants:
@@ -43,10 +41,10 @@ class MappingGrants:
         self._memory = memory
         self._make = (*make, mappings.version)  # what version 1 needs may be wrong for version 2
         self._permanent = permanent
+        self._shown = Shown(mappings, permanent=permanent)
         self._state_lost = state_lost
         self._left_ports = left_ports
         self._addresses: list[IPAddress | None] = []  # the external address that was told last, once it was
-        self._shows = False  # the device was seen to show a mapping that it has
         self._begun = Recent[MappingRequest, Attempt]()  # asked for, neither settled nor refused yet
 
     async def map(self, request: MappingRequest) -> Granted:
@@ -72,9 +70,9 @@ class MappingGrants:
         if request.remote != lease.request.remote:
             raise UnsupportedRequest("UPnP cannot change who may come in; close the mapping and make another")
         attempt = renewal(request, lease, self._memory.habits.get(self._make, Habits()))
-        known, entry = await self._look_up(attempt.external_port, request)
+        known, entry = await self._shown.look_up(attempt.external_port, request)
         self._check_still_ours(entry, attempt.external_port, request)
-        if known and entry is None and self._shows:
+        if known and entry is None and self._shown.tells:
             self._tell_lost(_key(attempt.external_port, request))
         granted = await self._add_and_verify(request, attempt)
         if was_lengthened(granted.lifetime, lease):
@@ -88,19 +86,19 @@ class MappingGrants:
         self._memory.made.drop(key)
         self._memory.missed.drop(key)
         async with self._memory.removal:  # of many, one is gone before the next is looked up
-            known, entry = await self._look_up(lease.external.port, lease.request)
+            known, entry = await self._shown.look_up(lease.external.port, lease.request)
             if entry is not None and not self._mappings.leads_there(entry, lease.request):
                 return
-            if entry is not None or not known or not self._shows:
+            if entry is not None or not known or not self._shown.tells:
                 await self._mappings.delete(lease.external.port, lease.request)
 
     async def find(self, request: MappingRequest) -> Granted:
         """Return the mapping that leads where `request` wants it: at its external port, or else at any."""
         wanted = request.external_port or request.internal_port
-        _, entry = await self._look_up(wanted, request)
+        _, entry = await self._shown.look_up(wanted, request)
         if entry is not None and self._mappings.leads_there(entry, request):
             return Granted(Endpoint(None, wanted), request.lifetime)
-        listed = None if request.external_port else await self._listed(request, description=None)
+        listed = None if request.external_port else await self._shown.find_listed(request, description=None)
         if listed is None:
             client = Endpoint(self._mappings.client_of(request), request.internal_port)
             raise NoMapping(f"external port {wanted}/{request.protocol} does not lead to {client}")
@@ -124,9 +122,9 @@ class MappingGrants:
         """
         await self._check_address()
         for key, request in tuple(self._memory.made)[-limits.CHECKED_LEASES :]:
-            known, entry = await self._look_up(key[0], request)
+            known, entry = await self._shown.look_up(key[0], request)
             gone = entry is None or not self._mappings.leads_there(entry, request)
-            if known and gone and self._shows:
+            if known and gone and self._shown.tells:
                 self._tell_lost(key)
                 self._memory.made.drop(key)  # looked for once
                 return
@@ -134,8 +132,8 @@ class MappingGrants:
     async def shows(self, lease: Lease) -> bool:
         """Whether the device shows the mapping. Raises MappingGone when it shows that it has it no more."""
         port, request = lease.external.port, lease.request
-        known, entry = await self._look_up(port, request)
-        if not known or (entry is None and not self._shows):
+        known, entry = await self._shown.look_up(port, request)
+        if not known or (entry is None and not self._shown.tells):
             return False
         self._check_still_ours(entry, port, request)
         if entry is None:
@@ -162,7 +160,7 @@ class MappingGrants:
 
     async def _try(self, request: MappingRequest, attempt: Attempt) -> Granted:
         if not attempt.any_port:
-            _, entry = await self._look_up(attempt.external_port, request)
+            _, entry = await self._shown.look_up(attempt.external_port, request)
             if entry is not None and not self._may_take_over(entry, attempt, request):
                 raise _taken(attempt.external_port, request, entry)
         return await self._add_and_verify(request, attempt)
@@ -182,7 +180,7 @@ class MappingGrants:
         port = await self._add(request, attempt)
         made = replace(attempt, external_port=port, any_port=False)
         self._begun.note(request, made)
-        lifetime = await self._verify(request, made)
+        lifetime = await self._shown.verify(request, made)
         self._memory.made.note(_key(port, request), request)
         self._memory.missed.drop(_key(port, request))
         return Granted(Endpoint(None, port), lifetime)
@@ -216,84 +214,15 @@ class MappingGrants:
     async def _find_made(self, request: MappingRequest, attempt: Attempt) -> int | None:
         """Return the port of a mapping whose answer was lost, if it was made."""
         with suppress(PortMapperError), anyio.move_on_after(limits.FOUND_AGAIN):
-            known, entry = (False, None) if attempt.any_port else await self._look_up(attempt.external_port, request)
+            known, entry = (
+                (False, None) if attempt.any_port else await self._shown.look_up(attempt.external_port, request)
+            )
             if entry is not None and self._may_take_over(entry, attempt, request):
                 return attempt.external_port
-            listed = None if known else await self._listed(request, description=attempt.description)
+            listed = None if known else await self._shown.find_listed(request, description=attempt.description)
             if listed is not None and (attempt.any_port or listed.external_port == attempt.external_port):
                 return listed.external_port
         return None
-
-    async def _verify(self, request: MappingRequest, attempt: Attempt) -> int:
-        """Return the lifetime of the mapping as the device shows it; undo and refuse one that is not as asked."""
-        port = attempt.external_port
-        known, entry = await self._look_up(port, request)
-        if entry is None:
-            if known and not await self._is_listed(request, port):
-                with suppress(PortMapperError):
-                    await self._mappings.delete(port, request)  # the port was free: what only does not show is ours
-                raise ProtocolError(f"the device said yes, but has no mapping at external port {port}")
-            return attempt.lifetime
-        self._shows = True
-        if entry.client != self._mappings.client_of(request):
-            raise ProtocolError(f"the device said yes, but {_who_has(port, request, entry)}")
-        lifetime = granted_lifetime(entry, attempt, self._mappings.version)
-        problem = self._fault_in(entry, request, lifetime) or await self._lets_others_in(request, port)
-        if problem is not None:
-            await self._mappings.delete(port, request)
-            raise problem
-        return lifetime
-
-    def _fault_in(self, entry: Entry, request: MappingRequest, lifetime: int) -> PortMapperError | None:
-        if entry.port != request.internal_port:
-            return ProtocolError(f"the device leads to port {entry.port} instead of {request.internal_port}")
-        if not entry.enabled:
-            return ProtocolError("the device has the mapping, but switched off")
-        if not lifetime and not self._permanent:
-            return fault_for(_SERVICE, _ONLY_PERMANENT)
-        return None
-
-    async def _lets_others_in(self, request: MappingRequest, port: int) -> PortMapperError | None:
-        """Return the refusal when a mapping for one remote host is one for everybody, or may be."""
-        if not request.remote:
-            return None
-        # Only the list tells: asked for a port, miniupnpd 2.3.1 shows what is there for whichever remote host.
-        with suppress(PortMapperError):
-            for one in await self._mappings.list_all():
-                mine = (one.external_port, one.protocol) == (port, request.protocol)
-                if mine and one.remote_host == remote_host(request):
-                    return None
-        await self._mappings.delete(port, replace(request, remote=()))
-        return fault_for(_SERVICE, _NO_REMOTE_HOST)
-
-    async def _is_listed(self, request: MappingRequest, port: int) -> bool:
-        """Whether the list has what a look-up did not show; a device that does not tell is believed."""
-        if self._shows:
-            return False
-        try:
-            listed = await self._mappings.list_all()
-        except PortMapperError:
-            return True
-        return any((one.external_port, one.protocol) == (port, request.protocol) for one in listed)
-
-    async def _listed(self, request: MappingRequest, *, description: str | None) -> ListedMapping | None:
-        for one in await self._mappings.list_all():
-            leads = (parse_client(one.internal_client), one.internal_port, one.protocol, one.remote_host) == (
-                self._mappings.client_of(request), request.internal_port, request.protocol, remote_host(request)
-            )  # fmt: skip
-            if leads and description in {None, one.description}:
-                return one
-        return None
-
-    async def _look_up(self, port: int, request: MappingRequest) -> tuple[bool, Entry | None]:
-        """Return whether the device tells what it has at a port, and that."""
-        try:
-            entry = await self._mappings.look_up(port, request)
-        except (Fault, ProtocolError):
-            return False, None
-        if entry is not None and entry.client is None:
-            return False, None  # a host name could be anybody's, ours too
-        return True, entry
 
     def _tell_lost(self, key: Key) -> None:
         """Say that `key` is missing: perhaps the device lost the others too. One restart is told once."""
@@ -315,7 +244,7 @@ class MappingGrants:
         if request.exact or 0 not in self._left_ports(request):
             return request
         with suppress(PortMapperError):
-            listed = await self._listed(request, description=request.description)
+            listed = await self._shown.find_listed(request, description=request.description)
             if listed is not None:
                 return replace(request, external_port=listed.external_port)
         return request
@@ -323,7 +252,7 @@ class MappingGrants:
     def _check_still_ours(self, entry: Entry | None, port: int, request: MappingRequest) -> None:
         if entry is not None and not self._mappings.leads_there(entry, request):
             self._memory.made.drop(_key(port, request))
-            raise MappingGone(_who_has(port, request, entry))
+            raise MappingGone(who_has(port, request, entry))
 
 
 def check_remote(request: MappingRequest) -> None:
@@ -333,13 +262,8 @@ def check_remote(request: MappingRequest) -> None:
 
 
 def _taken(port: int, request: MappingRequest, entry: Entry) -> Fault:
-    text = f"{_who_has(port, request, entry)} ({_CONFLICT} ConflictInMappingEntry)"
+    text = f"{who_has(port, request, entry)} ({_CONFLICT} ConflictInMappingEntry)"
     return Fault(text, code=_CONFLICT, name="ConflictInMappingEntry")
-
-
-def _who_has(port: int, request: MappingRequest, entry: Entry) -> str:
-    text = f", for {safe_text(entry.description)!r}" if entry.description else ""
-    return f"external port {port}/{request.protocol} leads to {entry.client} port {entry.port}{text}"
 
 
 def _key(port: int, request: MappingRequest) -> Key:
