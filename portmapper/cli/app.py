@@ -1,6 +1,7 @@
 """The command: its subcommands, and what they end with."""
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from portmapper.cli.streams import make_usable
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
 
 _NAME = "portmapper"
+COMPLETING = "_PORTMAPPER_COMPLETE"
+"""The variable by which a shell asks what to complete, without any word: click's own choice for this name."""
+
 _INTERRUPTED = 128 + signal.SIGINT
 
 EXIT_OTHER, EXIT_USAGE, EXIT_NO_GATEWAY, EXIT_NO_SERVICE, EXIT_REFUSED, EXIT_IN_USE = 1, 2, 3, 4, 5, 6
@@ -77,11 +81,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in COMPLAINING:
         logging.getLogger(name).addHandler(Complaints(logging.WARNING))
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words:  # some versions of click would call that a success
+    if not words and COMPLETING not in os.environ:  # some versions of click would call that a success
         click.echo(app.get_help(click.Context(app, info_name=_NAME)), err=True)
         sys.exit(EXIT_USAGE)
     try:
-        sys.exit(app.main(args=words, prog_name=_NAME, standalone_mode=False))
+        sys.exit(app.main(args=words, prog_name=_NAME, standalone_mode=False, complete_var=COMPLETING))
     except click.ClickException as error:
         complain(error.format_message())
         sys.exit(EXIT_USAGE)

@@ -1,9 +1,11 @@
 """What the shell is told to complete, asked as it asks; and the scripts, given to the shells that are here."""
 
+import os
 import shutil
 import subprocess
 import sys
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import click
 import pytest
@@ -75,6 +77,37 @@ def test_the_script_is_one_that_its_shell_understands(shell: str, inside: Inside
     assert f"_PORTMAPPER_COMPLETE={shell}_complete" in done.out
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=done.out, text=True, check=True, timeout=20)
+
+
+ASKED = {
+    "bash": """eval "$(portmapper completion bash)"
+        asked() {
+            COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+            _portmapper_completion portmapper
+            echo "${COMPREPLY[@]}"
+        }
+        asked portmapper addr; asked portmapper map 8080 --exa""",
+    "fish": """portmapper completion fish | source
+        complete -C 'portmapper addr'; complete -C 'portmapper map 8080 --exa'""",
+}
+"""How a shell asks, whose script is loaded, without anybody who presses Tab."""
+
+
+@pytest.mark.parametrize("shell", ASKED)
+def test_a_shell_that_has_the_script_completes_by_the_real_command(shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not here")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [shell, "-c", ASKED[shell]], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["address", "--exact"], done
+    assert done.stderr == ""
+
+
+def test_the_name_of_a_file_is_left_to_the_shell() -> None:
+    for words in (("map", "8080", "--write", "po"), ("doctor", "--bundle", "po")):
+        assert [one.type for one in completed(*words)] == ["file"], words
 
 
 def test_the_shell_in_use_is_taken_and_has_to_be_known(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

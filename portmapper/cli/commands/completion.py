@@ -9,7 +9,7 @@ from click.shell_completion import get_completion_class
 from portmapper.cli.output import Output
 
 _SHELLS = ("bash", "zsh", "fish")
-_NAME, _VARIABLE = "portmapper", "_PORTMAPPER_COMPLETE"  # click's own choice of a variable for this name
+_NAME, _VARIABLE = "portmapper", "_PORTMAPPER_COMPLETE"  # as cli.app has them
 
 
 @click.command("completion", short_help="Print the script for completion in a shell.")

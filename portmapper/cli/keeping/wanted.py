@@ -44,7 +44,12 @@ class Wanted:
 def with_wishes(command: F) -> F:
     """Add the ports and the options about them to a command; `wanted_of` makes sense of what they say."""
     for parameter in (
-        click.option("--write", metavar="FILE", help="Keep the external ports that are open in FILE, one a line."),
+        click.option(
+            "--write",
+            metavar="FILE",
+            type=click.Path(),  # for its completion
+            help="Keep the external ports that are open in FILE, one a line.",
+        ),
         click.option("--exec", "hook", metavar="COMMAND", help="Run this in a shell on every change."),
         click.option(
             "--check",
@@ -67,7 +72,7 @@ def with_wishes(command: F) -> F:
         click.option("--ipv6", is_flag=True, help="Open them in the firewall of the IPv6 gateway too, for this host."),
         click.option("--exact", is_flag=True, help="EXTERNAL or nothing: no other external port will do."),
         click.option("--external", type=int, metavar="PORT", help="The wished external port, for a single PORT."),
-        click.option("--lifetime", type=int, help="Seconds to ask for; by default 7200, through a tunnel 60."),
+        click.option("--lifetime", type=int, metavar="SECONDS", help="How long to ask for: 7200, through a tunnel 60."),
         click.argument("ports", nargs=-1, required=True, metavar="PORT[:EXTERNAL][/PROTOCOL]..."),
     ):
         command = parameter(command)
