@@ -11,7 +11,8 @@ import click
 from portmapper import __version__
 from portmapper.cli.loading import LazyGroup
 from portmapper.cli.output import Complaints, Output, complain
-from portmapper.cli.streams import make_usable
+from portmapper.cli.shortage import shortage
+from portmapper.cli.streams import forget_unwritten, make_usable
 from portmapper.errors import InUseLocally, InvalidRequest, NoGateway, NoService, PortMapperError, UnknownBackend
 
 _NAME = "portmapper"
@@ -94,6 +95,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PortMapperError as error:
         _output(words).error(error)
         sys.exit(exit_code(error))
+    except (OSError, ExceptionGroup) as error:
+        short = shortage(error)
+        if short is None:
+            raise
+        forget_unwritten()
+        _output(words).error(short)
+        sys.exit(EXIT_OTHER)
 
 
 def _output(words: Sequence[str]) -> Output:

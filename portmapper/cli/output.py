@@ -3,7 +3,6 @@
 import errno
 import json
 import logging
-import os
 import signal
 import sys
 import time
@@ -15,6 +14,7 @@ from portmapper.clearing import ClearedMapping
 from portmapper.cli.drawing import sheets, tables
 from portmapper.cli.drawing.tables import Sheet
 from portmapper.cli.drawing.terminal import can_draw
+from portmapper.cli.streams import print_to_nobody
 from portmapper.cli.words import objects, sentences
 from portmapper.cli.words.objects import Object
 from portmapper.cli.words.verdict import Answers
@@ -134,7 +134,7 @@ class Output:
 
     def leave_unread(self) -> None:
         """Leave as if told to, releasing what is open: nobody reads standard output any more."""
-        self._print_to_nobody()
+        print_to_nobody(getattr(sys, self._to))
         signal.raise_signal(signal.SIGTERM)
 
     def page(self, text: str) -> None:
@@ -148,13 +148,8 @@ class Output:
             if self._to == "stdout":
                 self.leave_unread()
             else:
-                self._print_to_nobody()
+                print_to_nobody(getattr(sys, self._to))
         except OSError as error:
-            self._print_to_nobody()
+            print_to_nobody(getattr(sys, self._to))
             if error.errno != errno.EIO:  # with the terminal gone, a program that ignores SIGHUP is to go on
                 raise LocalError(f"cannot write {_NAMES[self._to]}: {error.strerror or error}") from error
-
-    def _print_to_nobody(self) -> None:
-        nobody = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nobody, getattr(sys, self._to).fileno())
-        os.close(nobody)

@@ -1,8 +1,10 @@
-"""The standard streams as a command may find them: closed, or without the characters of what has to be said."""
+"""The standard streams as a command may find them: closed, full, or without the characters of what has to be said."""
 
 import io
 import os
 import sys
+from contextlib import suppress
+from typing import TextIO
 
 
 def make_usable() -> None:
@@ -16,3 +18,19 @@ def make_usable() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # As standard error has it.
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportUnknownMemberType]
+
+
+def print_to_nobody(stream: TextIO) -> None:
+    """Throw away what could not be written to a stream, and all that follows."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, stream.fileno())
+    os.close(nobody)
+
+
+def forget_unwritten() -> None:
+    """Throw away what standard output does not take: it would be tried again at the end of the program."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            print_to_nobody(sys.stdout)

@@ -1,5 +1,6 @@
 """The command where a standard stream is closed, full, or short of characters."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portmapper.cli.shortage import shortage
 from tests.cli.test_command import environment, run
 
 __all__ = ["environment"]
@@ -33,6 +35,28 @@ def test_a_closed_stream_is_in_nobodys_way(environment: dict[str, str], tmp_path
 def test_a_full_disk_is_said_and_no_success(environment: dict[str, str], arguments: str) -> None:
     done = shell(f"{COMMAND} {arguments} >/dev/full", environment)
     assert (done.returncode, done.stderr) == (1, "portmapper: cannot write standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "map --help"])
+def test_so_it_is_where_only_the_help_cannot_be_written(environment: dict[str, str], arguments: str) -> None:
+    done = shell(f"{COMMAND} {arguments} >/dev/full", environment)
+    assert (done.returncode, done.stderr) == (1, "portmapper: the operating system refused: No space left on device\n")
+
+
+@pytest.mark.parametrize("files", [6, 8, 12])
+def test_too_few_files_are_no_traceback(environment: dict[str, str], files: int) -> None:
+    """Wherever they run out: for the event loop, at an import or for a socket."""
+    done = shell(f"ulimit -n {files}; {COMMAND} map 8080 --once --simulate", environment)
+    assert done.returncode in {1, 4}
+    assert "Too many open files" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_may_be_a_mistake_of_the_program_keeps_its_traceback() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert str(shortage(ExceptionGroup("", [ExceptionGroup("", [full])]))).endswith("refused: No space left on device")
+    assert shortage(ExceptionGroup("", [full, ValueError()])) is None
+    assert shortage(OSError(errno.EINVAL, "Invalid argument")) is None
 
 
 def test_what_is_open_stays_open_on_a_full_disk(environment: dict[str, str]) -> None:
