@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -16,6 +17,9 @@ Session = Callable[[TaskGroup], Awaitable[int | None]]
 
 Divert = Callable[[signal.Signals], bool]
 """Deal with a signal in another way; returns whether it did."""
+
+end_with_us: set[int] = set()
+"""Process groups that are killed where a second signal ends the process at once, and nobody can end them later."""
 
 _SHOW_CURSOR = b"\x1b[?25h"
 _ERASE_LINE = b"\r\x1b[K"
@@ -54,14 +58,15 @@ async def run_until_signal(session: Session, divert: Divert = _divert_nothing) -
                 _take_back_echo(number)
                 work.cancel()
 
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(listen)
-        with work:
-            try:
-                code = await session(tasks)
-            except PortMapperError as error:
-                failure = error  # raised outside: the group would wrap it
-        listening.cancel()
+    async with anyio.create_task_group() as listeners:
+        await listeners.start(listen)
+        async with anyio.create_task_group() as tasks:
+            with work:
+                try:
+                    code = await session(tasks)
+                except PortMapperError as error:
+                    failure = error  # raised outside: the group would wrap it
+        listening.cancel()  # not before the last task has cleaned up
     if received:
         return _CONVENTION + received[0]
     if failure is not None:
@@ -88,5 +93,8 @@ def _take_back_echo(number: int) -> None:
 def _end_at_once(number: signal.Signals) -> None:
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), _SHOW_CURSOR)  # what was drawn may have hidden it, and nobody else will show it
+    for group in end_with_us:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

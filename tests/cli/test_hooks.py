@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -18,6 +19,9 @@ from portmapper.cli.output import complain
 from portmapper.errors import GatewayTimeout
 from portmapper.model import Changed, Closed, Event, Lost, Mapped, Renewed, Restored
 from tests.cli.leases import StandIn, lease
+from tests.cli.test_command import environment, mapping
+
+__all__ = ["environment"]
 
 pytestmark = pytest.mark.anyio
 
@@ -155,6 +159,24 @@ async def test_one_that_hangs_is_stopped_with_all_that_it_started(
         monkeypatch.setattr(limits, "HOOK_CLOSED", 0.3)
     assert told[0] == "the hook for 8080/tcp (mapped) was stopped: it took too long"
     await until(lambda: is_gone(int(said(tmp_path / "pid")[0])))
+
+
+def test_a_second_signal_leaves_none_behind(environment: dict[str, str], tmp_path: Path) -> None:
+    hook = f"sleep 60 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait"
+    with mapping(environment, "8080", "--exec", hook) as process:
+        wait_until((tmp_path / "pid").exists)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)  # two at once are one
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == -signal.SIGTERM
+    wait_until(lambda: is_gone(int(said(tmp_path / "pid")[0])))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def is_gone(pid: int) -> bool:

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import Process
 
 from portmapper import limits
+from portmapper.cli import signals
 from portmapper.text import safe_text
 
 Tell = Callable[[str], None]
@@ -18,8 +19,8 @@ Tell = Callable[[str], None]
 async def run_hook(command: str, variables: dict[str, str], tell: Tell) -> str:
     """Run `command` with `variables` in its environment; return what went wrong, "" if nothing did.
 
-    What it prints is passed on to `tell`, line by line. A cancellation ends it and all that it started. It is in a
-    session of its own, so that a Ctrl-C is not for it.
+    What it prints is passed on to `tell`, line by line. A cancellation ends it and all that it started, and so does a
+    second signal. It is in a session of its own, so that a Ctrl-C is not for it.
     """
     try:
         process = await anyio.open_process(
@@ -28,10 +29,12 @@ async def run_hook(command: str, variables: dict[str, str], tell: Tell) -> str:
     except OSError as error:
         return f"could not be started: {error}"
     async with process:
+        signals.end_with_us.add(process.pid)
         try:
             last_words = await _attend(process, tell)
         finally:
             await _end(process)
+            signals.end_with_us.discard(process.pid)
     return _trouble(process.returncode or 0, last_words)
 
 
