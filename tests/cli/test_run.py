@@ -202,7 +202,7 @@ async def test_what_turns_out_not_to_run_is_126(tmp_path: Path, capsys: pytest.C
 
 
 def test_without_a_command_it_makes_no_sense(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["8000"], ["8000", "--"]):
+    for words in (["8000"], ["8000", "--"], ["8000", "python", "-m", "http.server"], ["8000", "ls", "--all"]):
         with pytest.raises(SystemExit) as caught:
             main(["run", "--simulate", *words])
         assert caught.value.code == 2

@@ -25,11 +25,14 @@ class _WithCommand(click.Command):
     """Keeps what comes after the first -- for the command that is to be run."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if "--" in args:
-            place = args.index("--")
-            ctx.meta[_COMMAND] = tuple(args[place + 1 :])
-            args = args[:place]
-        return super().parse_args(ctx, args)
+        place = args.index("--") if "--" in args else len(args)
+        ctx.meta[_COMMAND] = tuple(args[place + 1 :])
+        try:
+            return super().parse_args(ctx, args[:place])
+        except click.NoSuchOption as error:
+            if place < len(args):
+                raise
+            raise _no_command() from error  # the option is meant for the command
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "-- COMMAND [ARG]..."]
@@ -54,10 +57,14 @@ def run_command(anyway: bool, **options: Any) -> int:
     """  # noqa: D301 - \b is click's word for "keep these lines"
     command: Sequence[str] = click.get_current_context().meta.get(_COMMAND, ())
     if not command:
-        raise click.UsageError("Missing the command: portmapper run PORT... -- COMMAND [ARG]...")
+        raise _no_command()
     child = Child(command)
     wanted = _quiet(wanted_of(options), as_json=options["as_json"])
     return child.obstacle() or run_session(partial(_run, wanted, child, anyway), child.take)
+
+
+def _no_command() -> click.UsageError:
+    return click.UsageError("Missing the command: portmapper run PORT... -- COMMAND [ARG]...")
 
 
 def _quiet(wanted: Wanted, *, as_json: bool) -> Wanted:
