@@ -56,7 +56,9 @@ COMPLAINING = ("portmapper.recording", "portmapper.state", "portmapper.watching"
 """The loggers that have something to say to whoever runs the command."""
 
 
-@click.group(cls=LazyGroup, places=_PLACES, epilog=_EXIT_CODES)
+@click.group(
+    cls=LazyGroup, places=_PLACES, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="portmapper")
 def app() -> None:
     """Open a port on the router by PCP, NAT-PMP or UPnP, keep it open, and close it on the way out."""

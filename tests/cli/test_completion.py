@@ -134,6 +134,11 @@ def test_a_command_does_not_load_what_another_needs() -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
+@pytest.mark.parametrize("words", [(), ("map",), ("run",)])
+def test_help_is_asked_for_by_a_letter_too(inside: Inside, words: tuple[str, ...]) -> None:
+    assert inside(*words, "-h").out == inside(*words, "--help").out
+
+
 def test_the_list_of_commands_cuts_no_sentence(inside: Inside) -> None:
     commands = inside("--help").out.partition("Commands:\n")[2].partition("\n\n")[0]
     lines = commands.splitlines()
