@@ -20,7 +20,7 @@ def completion_command(context: click.Context, shell: str | None) -> int:
 
     \b
     eval "$(portmapper completion bash)"                                         in ~/.bashrc
-    eval "$(portmapper completion zsh)"                                          in ~/.zshrc
+    eval "$(portmapper completion zsh)"                                          in ~/.zshrc, below compinit
     portmapper completion fish > ~/.config/fish/completions/portmapper.fish      once
 
     Names of backends, interfaces and gateways are completed too, without asking any gateway.
