@@ -64,11 +64,13 @@ FOUND_AGAIN = 0.5  # to see whether a request whose answer was lost was carried 
 HTTP_OVERHEAD = (
     64 * 1024
 )  # head, interim answers and trailers of one exchange (an endless "100 Continue" has been tried)
-DESCRIPTION_BODY = 256 * 1024  # real ones are below 30 KiB; a 600 MB one filled the memory of upnpc
+# Real ones are below 30 KiB; a 600 MB one filled the memory of upnpc, and 256 KiB of character references took 5 MiB.
+DESCRIPTION_BODY = 128 * 1024
 SOAP_BODY = 64 * 1024
 URL_LENGTH = 1024
 XML_DEPTH = 64  # deep nesting costs gigabytes in a tree (CVE-2015-6031, CVE-2021-28302 for the family)
 XML_ELEMENTS = 4096
+XML_ATTRIBUTES, XML_VALUE = 4096, 1024  # how many, and the characters of one: 24,000 empty ones took 9 MiB
 SERVICES = 8  # port mapping services looked at in one description: each may cost us two questions
 DESCRIBED = 1.8  # more than DISCOVERY, once anything has answered the search: its description comes by TCP
 DESCRIPTION_FETCHES = 4  # LOCATIONs tried in one search: many forged ones must not make us hammer a victim

@@ -214,6 +214,11 @@ BOMBS: dict[str, Attack] = {
     "wide-and-small": of(b"<a>" + b"<b/>" * 16_000 + b"</a>"),
     "attributes": of(b"<a " + b"".join(b'a%d="" ' % n for n in range(5000)) + b"/>"),
     "namespaces": of(b"<a " + b"".join(b'xmlns:a%d="u" ' % n for n in range(4000)) + b"/>"),
+    "attributes-as-many-as-fit": of(b"<a " + b"".join(b'a%x="" ' % n for n in range(13_000)) + b"/>"),
+    "references-as-many-as-fit": of(b"<a>" + b"&#65;" * 26_000 + b"</a>"),
+    "long-namespace": of(
+        b'<r xmlns:x="' + b"u" * 70_000 + b'">' + b'<b x:a="" x:b="" x:c=""/>' * 2000 + b"</r>"
+    ),
     "long-name": of(b"<" + b"a" * 60_000 + b"/>"),
     "long-text": of(b"<a>" + b"x" * 60_000 + b"</a>"),
     "references": of(b"<a>" + b"&#65;" * 12_000 + b"</a>"),

@@ -1,6 +1,7 @@
 """XML from a device: what is hostile is refused, what is broken in a well-meant way is read."""
 
 import time
+import tracemalloc
 from contextlib import suppress
 from xml.etree.ElementTree import Element, tostring
 
@@ -224,7 +225,7 @@ WORST = {
     "half references": b"<a>" + b"&#" * (SIZE // 2 - 10) + b"</a>",
     "references": b"<a>" + b"&#7;" * (SIZE // 4 - 10) + b"</a>",
     "attributes": b"<a" + b"".join(b' a%x=""' % n for n in range(SIZE // 9)) + b"/>",
-    "attributes with equal ends": b"<a" + b"".join(b' %s="%d"' % (b"a" * (n % 400 + 1), n) for n in range(900)) + b"/>",
+    "attributes with equal ends": b"<a" + b"".join(b' %s="%d"' % (b"a" * (n % 400 + 1), n) for n in range(500)) + b"/>",
     "namespaces": b"<a" + b"".join(b' xmlns:a%x="u"' % n for n in range(SIZE // 17)) + b"/>",
     "one long name": b"<" + b"a" * (SIZE - 3) + b"/>",
     "one long attribute": b"<a b='" + b"x" * (SIZE - 10) + b"'/>",
@@ -234,21 +235,50 @@ WORST = {
     "an instruction without end": b"<a><?" + b"a" * (SIZE - 5),
     "sections": b"<a>" + b"<![CDATA[]]>" * (SIZE // 12 - 2) + b"</a>",
     "a section without end": b"<a><![CDATA[" + b"]" * (SIZE - 20),
-    "long namespaces, deep": b"".join(b"<a xmlns:b%d='%s'>" % (n, b"u" * 4000) for n in range(60)),
+    "long namespaces, deep": b"".join(b"<a xmlns:b%d='%s'>" % (n, b"u" * 1000) for n in range(60)),
+    "a long namespace for many names": (
+        b"<r xmlns:x='" + b"u" * (SIZE // 2) + b"'>" + b'<b x:a="" x:b="" x:c=""/>' * (SIZE // 50 - 10) + b"</r>"
+    ),
     "empty elements": b"<a>" + b"<b/>" * (SIZE // 4 - 2) + b"</a>",
     "laughs": LAUGHS.ljust(SIZE, b" "),
 }
 
 
 @pytest.mark.conforms("UP-41")
+def test_4096_attributes_and_no_more() -> None:
+    assert len(decode_xml(b"<a>" + b"<b c='' d = \"\"/>" * (limits.XML_ATTRIBUTES // 2) + b"</a>"))
+    with pytest.raises(ProtocolError, match="too many or too long"):
+        decode_xml(b"<a" + b"".join(b" a%x=''" % n for n in range(limits.XML_ATTRIBUTES + 1)) + b"/>")
+
+
+@pytest.mark.conforms("UP-41")
+@pytest.mark.parametrize("form", [b'<a b="%s"/>', b"<a xmlns = '%s'/>", b'<a xmlns:b=\n\t"%s"><b:a/></a>'])
+def test_attributes_of_1024_characters_and_no_longer(form: bytes) -> None:
+    assert decode_xml(form % (b"x" * limits.XML_VALUE)) is not None
+    with pytest.raises(ProtocolError, match="too many or too long"):
+        decode_xml(form % (b"x" * (limits.XML_VALUE + 1)))
+
+
+def test_text_may_be_longer_than_an_attribute() -> None:
+    text = "a = " + "x" * 2 * limits.XML_VALUE
+    assert decode_xml(f"<a>{text}</a>".encode()).text == text
+
+
+@pytest.mark.conforms("UP-41")
 @pytest.mark.parametrize("body", WORST.values(), ids=WORST)
-def test_the_worst_of_256_kib_takes_less_than_a_second(body: bytes) -> None:
+def test_the_worst_of_128_kib_takes_less_than_a_second_and_4_mib(body: bytes) -> None:
     """A tree of it is of no use, but must not cost much."""
     assert len(body) <= SIZE
     begin = time.process_time()
     with suppress(ProtocolError):
         decode_xml(body)
     assert time.process_time() - begin < 1.0
+    tracemalloc.start()
+    with suppress(ProtocolError):
+        decode_xml(body)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * 1024 * 1024
 
 
 @pytest.mark.conforms("UP-37", "UP-55")
