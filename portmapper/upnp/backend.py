@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import ClassVar, Self
+from urllib.parse import urlsplit
 
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
@@ -148,7 +149,12 @@ class _Session:
         same = [one for one in offered if one is not None and one.kind == service.kind]
         if not same:
             raise ProtocolError("the device does not offer the same service any more")
-        _log.info("the device at %s is at %s now", self._gateway, same[0].control_url)
+        found = min(same, key=lambda one: _path(one) != _path(service))  # one of several that are alike
+        _log.info("the device at %s is at %s now", self._gateway, found.control_url)
         self._memory.miss_all()
         self._options.state_lost()
-        return same[0], device.route
+        return found, device.route
+
+
+def _path(service: Service) -> str:
+    return urlsplit(service.control_url)._replace(scheme="", netloc="").geturl()

@@ -8,7 +8,7 @@ import pytest
 from portmapper import GatewayTimeout, PortMapper, ProtocolError, limits
 from portmapper.model import IPAddress
 from portmapper.net.multicast import MulticastSocket
-from portmapper.testing import SimulatedGateway
+from portmapper.testing import SimulatedGateway, WanConnection
 from portmapper.upnp import ssdp
 from tests.quirks.routers import (
     LINK,
@@ -274,6 +274,19 @@ async def test_asus_has_another_http_port_after_a_restart() -> None:
         await anyio.sleep(limits.RECOVERY_WAIT + 1)
         assert {entry.external_port for entry in router.table} == ports
         assert len(targets(router)) == 2 * len(ssdp.TARGETS)
+
+
+@pytest.mark.conforms("Q-17", "Q-23")
+async def test_mikrotik_at_another_http_port_is_asked_at_the_connection_that_was_chosen_before() -> None:
+    """Both are of one type; the first is down."""
+    connections = (WanConnection(status="Disconnected"), WanConnection())
+    async with quirky(connections=connections) as router, mapper_at(router) as mapper:
+        mapping = await mapper.map(4001)
+        router.reboot()
+        await router.move_http()
+        await mapping.refresh()
+        asked_at = [request.path for request in router.requests if b"<u:AddPortMapping " in request.body]
+        assert asked_at == ["/ctl/IPConn2"] * 2
 
 
 @pytest.mark.conforms("Q-17")
