@@ -12,6 +12,7 @@ from portmapper import limits
 from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperError
 from portmapper.net import clock, http
 from portmapper.net.tasks import finish_begun
+from portmapper.text import safe_text
 from portmapper.upnp.description import Service
 from portmapper.upnp.soap import Action, decode_result, encode_action, encode_mpost
 
@@ -85,6 +86,15 @@ class IgdClient:
             return await (exchange() if _is_question(name) else finish_begun(exchange, grace=self._grace))
 
     async def _exchange(self, name: str, values: dict[str, str]) -> dict[str, str]:
+        seconds = limits.HTTP_EXCHANGE  # for all of it: a device that hangs up just in time has no second turn
+        try:
+            with anyio.fail_after(seconds):
+                return await self._sent_or_sent_again(name, values)
+        except TimeoutError as error:
+            text = f"{safe_text(self.service.control_url)} did not answer within {seconds:g} s"
+            raise GatewayTimeout(text, sent=1, seconds=seconds) from error
+
+    async def _sent_or_sent_again(self, name: str, values: dict[str, str]) -> dict[str, str]:
         try:
             return await self._send(name, values)
         except GatewayUnreachable as problem:

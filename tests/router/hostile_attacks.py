@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 INTERVAL = 0.1  # between two bytes of a drip
+LATE = 3.3  # seconds: just in time for one exchange
 PATIENCE = 30.0  # after that an attack has succeeded: nobody hung up
 FLOOD = 600 * 1024 * 1024
 
@@ -104,6 +105,11 @@ def _spoken_slowly(request: Request) -> None:
     request.drip(b"", _bytewise(with_length(request.body + b" " * 1000)))
 
 
+def _late(request: Request, data: bytes) -> None:
+    time.sleep(LATE)
+    request.send(data)
+
+
 SLOW: dict[str, Attack] = {
     "silence": Request.wait,
     "hang-up": lambda request: None,
@@ -113,6 +119,8 @@ SLOW: dict[str, Attack] = {
     "drip-length": lambda request: request.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", _forever(b"<")),
     "drip-chunks": lambda request: request.drip(CHUNKED, _forever(b"1\r\nx\r\n")),
     "drip-close": lambda request: request.drip(CLOSE, _forever(b"x")),
+    "late-hang-up": lambda request: time.sleep(LATE),
+    "late-405": lambda request: _late(request, b"HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n"),
     "drip-interim": lambda request: request.drip(b"", _forever(b"HTTP/1.1 100 Continue\r\n\r\n")),
 }
 
@@ -216,9 +224,7 @@ BOMBS: dict[str, Attack] = {
     "namespaces": of(b"<a " + b"".join(b'xmlns:a%d="u" ' % n for n in range(4000)) + b"/>"),
     "attributes-as-many-as-fit": of(b"<a " + b"".join(b'a%x="" ' % n for n in range(13_000)) + b"/>"),
     "references-as-many-as-fit": of(b"<a>" + b"&#65;" * 26_000 + b"</a>"),
-    "long-namespace": of(
-        b'<r xmlns:x="' + b"u" * 70_000 + b'">' + b'<b x:a="" x:b="" x:c=""/>' * 2000 + b"</r>"
-    ),
+    "long-namespace": of(b'<r xmlns:x="' + b"u" * 70_000 + b'">' + b'<b x:a="" x:b="" x:c=""/>' * 2000 + b"</r>"),
     "long-name": of(b"<" + b"a" * 60_000 + b"/>"),
     "long-text": of(b"<a>" + b"x" * 60_000 + b"</a>"),
     "references": of(b"<a>" + b"&#65;" * 12_000 + b"</a>"),

@@ -16,7 +16,7 @@ from tests.router.hostile_attacks import Attack, Request, Scene, honest
 from tests.router.hostile_modes import GROUP, MODES, Mode, Voice, scene, truthfully
 
 _SERVICE = "urn:schemas-upnp-org:service:WANIPConnection"
-_ACTION = re.compile(rb'^SOAPAction: *"[^"#]*#(\w+)"', re.IGNORECASE | re.MULTILINE)
+_ACTION = re.compile(rb'^(?:01-)?SOAPAction: *"[^"#]*#(\w+)"', re.IGNORECASE | re.MULTILINE)
 _ARGUMENT = re.compile(rb"<(New\w+)>([^<]*)</")
 _LENGTH = re.compile(rb"^Content-Length: *([0-9]{1,9})\r?$", re.IGNORECASE | re.MULTILINE)
 _FACTS = {

@@ -191,7 +191,8 @@ def _all_actions(attack: Attack) -> Mode:
 _SOME = {
     name: attack
     for name, attack in {**SLOW, **LARGE, **REDIRECTS, **BOMBS}.items()
-    if name in {"silence", "drip-length", "600-mb-chunked", "endless-100", "redirect-307-wan", "billion-laughs"}
+    if name
+    in {"silence", "late-hang-up", "drip-length", "600-mb-chunked", "endless-100", "redirect-307-wan", "billion-laughs"}
 }
 
 FLOODS = {

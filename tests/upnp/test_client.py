@@ -280,6 +280,25 @@ async def test_what_is_dropped_again_is_given_up(device: respx.MockRouter) -> No
     assert route.call_count == 2
 
 
+@pytest.mark.usefixtures("virtual_time")
+@pytest.mark.parametrize("trouble", [BROKEN, httpx.Response(405)], ids=["hangs up", "wants M-POST"])
+@pytest.mark.parametrize("name", [GET, ADD])
+async def test_what_is_asked_once_more_has_what_is_left_of_the_time(
+    trouble: Exception | httpx.Response, name: str, device: respx.MockRouter
+) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(limits.HTTP_EXCHANGE - 0.3)
+        if isinstance(trouble, Exception):
+            raise trouble
+        return trouble
+
+    device.route(method__in=["POST", "M-POST"]).mock(side_effect=answer)
+    begin = anyio.current_time()
+    with pytest.raises(GatewayTimeout, match="did not answer within"):
+        await a_client().call(name)
+    assert anyio.current_time() - begin == pytest.approx(limits.HTTP_EXCHANGE)
+
+
 @pytest.mark.conforms("UP-58", "UP-86")
 async def test_add_any_is_never_asked_twice(device: respx.MockRouter) -> None:
     """It may have been done, and twice is two mappings."""
