@@ -89,6 +89,7 @@ REMEMBERED = 256  # mappings and pinholes made on a device: more are kept, but n
 UPNP_PORT_TRIES = 8  # external ports tried on 718 ConflictInMappingEntry
 SSDP_ID = 2**31 - 1  # UDA 2.0 clause 1.2.2: BOOTID, NEXTBOOTID and CONFIGID have 31 bits
 LISTED_MAPPINGS = 256  # entries read of one answer: SOAP_BODY has no room for more in the standard's form
+LISTED_UNREADABLE = 8  # of them that may make no sense: more, and nothing that the device says is a list
 LISTED_ALL = 1024  # entries read of one device by their number: an endless list has to end
 
 # --- Lifetimes --------------------------------------------------------------------------------------------------------

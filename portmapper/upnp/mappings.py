@@ -87,12 +87,13 @@ class PortMappings:
 
     async def list_all(self) -> tuple[ListedMapping, ...]:
         """Return every mapping of the device, as far as it tells within 10 s."""
+        ends = anyio.current_time() + limits.LISTING
         if self.version > 1:
             try:
                 return await self._list_by_range()
             except (Fault, ProtocolError):
                 pass  # optional, or too long for one answer
-        return await self._list_by_number()
+        return await self._list_by_number(ends)
 
     async def _list_by_range(self) -> tuple[ListedMapping, ...]:
         found: list[ListedMapping] = []
@@ -112,12 +113,18 @@ class PortMappings:
                     raise
         return tuple(found)
 
-    async def _list_by_number(self) -> tuple[ListedMapping, ...]:
+    async def _list_by_number(self, ends: float) -> tuple[ListedMapping, ...]:
         found: dict[tuple[str, int, Protocol], ListedMapping] = {}
-        ended = False
-        with anyio.move_on_after(limits.LISTING):
+        ended, unreadable = False, 0
+        with anyio.CancelScope(deadline=ends):
             for index in range(limits.LISTED_ALL):
-                results = await self._numbered(index)
+                try:
+                    results = await self._numbered(index)
+                except ProtocolError:  # some devices escape no "<": the text of a neighbour must not hide the others
+                    unreadable += 1
+                    if unreadable > limits.LISTED_UNREADABLE:
+                        raise
+                    continue
                 listed = decode_listed(results) if results else None
                 key = (listed.remote_host, listed.external_port, listed.protocol) if listed else None
                 ended = results is None or key in found  # it repeats the last one for ever

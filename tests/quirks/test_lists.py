@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import anyio
 import pytest
 
-from portmapper import NoService, RequestRefused
-from portmapper.model import ListedMapping, Protocol
+from portmapper import NoService, RequestRefused, limits
+from portmapper.model import IPAddress, ListedMapping, Protocol
 from portmapper.testing import SimulatedGateway
 from tests.quirks.routers import NEIGHBOUR, another_has, mapper_at, named, quirky
 
@@ -59,6 +60,63 @@ async def test_a_list_that_never_ends() -> None:
     async with quirky(version=1, endless_list=True) as router:
         assert is_whole(await listed(router))
         assert len(named(router, NUMBERED)) == 3
+
+
+def unescaped(router: SimulatedGateway) -> None:
+    """Have the router put descriptions into its answers as they are."""
+    honest = router.answer_http
+
+    def answer_http(method: str, path: str, body: bytes, sender: IPAddress) -> tuple[int, bytes]:
+        status, answer = honest(method, path, body, sender)
+        return status, answer.replace(b"&lt;b&gt;", b"<b>").replace(b"&amp;lt;b&amp;gt;", b"&lt;b&gt;")
+
+    router.answer_http = answer_http  # type: ignore[method-assign]
+
+
+@pytest.mark.conforms("UP-90")
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_text_of_a_neighbour_that_the_router_does_not_escape_hides_no_other_mapping(version: int) -> None:
+    async with quirky(version=version) as router, mapper_at(router) as mapper:
+        unescaped(router)
+        another_has(router, 4000, description="<b>")
+        await mapper.map(4001)
+        another_has(router, 4002)
+        assert {one.external_port for one in await mapper.list_mappings()} == {4001, 4002}
+
+
+@pytest.mark.conforms("UP-90")
+async def test_a_list_of_nothing_that_makes_sense_is_given_up() -> None:
+    async with quirky(version=1) as router, mapper_at(router) as mapper:
+        unescaped(router)
+        for port in range(4000, 4100):
+            another_has(router, port, description="<b>")
+        with pytest.raises(NoService, match="no SOAP"):
+            await mapper.list_mappings()
+        assert len(named(router, NUMBERED)) == limits.LISTED_UNREADABLE + 1
+
+
+@pytest.mark.conforms("UP-90", "UP-91")
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_long_list_of_a_slow_router_is_cut_off_after_10_s(
+    version: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its two answers in one piece, which come just in time and make no sense, count."""
+    async with quirky(version=version, soap_delay=3) as router, mapper_at(router) as mapper:
+        honest = router.answer_http
+
+        def answer_http(method: str, path: str, body: bytes, sender: IPAddress) -> tuple[int, bytes]:
+            status, answer = honest(method, path, body, sender)
+            return status, b"" if LIST.encode() in body and b"UDP" in body else answer
+
+        router.answer_http = answer_http  # type: ignore[method-assign]
+        for port in range(4000, 4100):
+            another_has(router, port)
+        await mapper.external_address()
+        begin = anyio.current_time()
+        found = await mapper.list_mappings()
+        assert anyio.current_time() - begin == pytest.approx(limits.LISTING, abs=0.01)
+        assert len(found) == (3 if version == 1 else 1)
+        assert f"cut off after {len(found)}" in caplog.text
 
 
 @pytest.mark.conforms("UP-71", "UP-82")
