@@ -169,6 +169,7 @@ def test_a_key_beside_the_state_is_a_contradiction(tmp_path: Path) -> None:
         PortMapper(gateway="127.0.0.1", key=bytes(32), state=tmp_path)
 
 
+@pytest.mark.conforms("UP-116")
 async def test_what_could_not_be_given_back_is_noted_and_removed_later(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,7 @@ async def test_everything_is_deleted_on_the_way_out_and_nothing_else(permanent: 
 
 @pytest.mark.conforms("UP-116")
 async def test_a_mapping_without_end_that_a_crash_left_can_be_removed() -> None:
-    """No record of it is needed: the port that it leads to tells it from others."""
+    """Without a record of it too: the port that it leads to tells it from others."""
     async with quirky(permanent_only=True) as router:
         async with mapper_at(router) as mapper:
             (await mapper.map(4001)).detach()
