@@ -96,6 +96,8 @@ async def _exchange(
         raise GatewayTimeout(
             f"{safe_text(url)} did not answer within {seconds:g} s", sent=1, seconds=seconds
         ) from error
+    except ProtocolError as error:
+        raise error.with_traceback(None) from None  # whose frames have all that was read
     except _ERRORS as error:
         raise _translated(url, error) from error
 
