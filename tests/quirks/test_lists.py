@@ -95,6 +95,19 @@ async def test_a_list_of_nothing_that_makes_sense_is_given_up() -> None:
         assert len(named(router, NUMBERED)) == limits.LISTED_UNREADABLE + 1
 
 
+@pytest.mark.conforms("UP-90")
+async def test_no_more_mappings_are_asked_for_by_their_number_than_the_limit(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(limits, "LISTED_ALL", 16)
+    async with quirky(version=1) as router, mapper_at(router) as mapper:
+        for port in range(4000, 4100):
+            another_has(router, port)
+        assert len(await mapper.list_mappings()) == 16
+        assert len(named(router, NUMBERED)) == 16
+        assert "cut off after 16" in caplog.text
+
+
 @pytest.mark.conforms("UP-90", "UP-91")
 @pytest.mark.parametrize("version", [1, 2])
 async def test_a_long_list_of_a_slow_router_is_cut_off_after_10_s(
