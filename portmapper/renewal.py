@@ -232,11 +232,10 @@ class Renewer:
         room = self._search if holding.lost and patient else self._in_flight
         async with room, holding.turn:
             _check_wanted(holding)
-            if not holding.lost:
-                self._refusals.check(holding.backend.name, holding.again(holding.request), clock.now(), renewal=True)
             with self._noting(holding):
-                again = holding.again(holding.request)
-                lost = holding.lost
+                again, lost = holding.again(holding.request), holding.lost
+                if not lost:
+                    self._refusals.check(holding.backend.name, again, clock.now(), renewal=True)
                 grant = await (self._obtain(again, patient) if lost else self._renewed(holding, holding.request))
             await self._establish(holding, grant)
 

@@ -28,7 +28,7 @@ from portmapper.engine.events import (
     TakenBack,
     Tick,
 )
-from portmapper.engine.places import Key, Place, Places, Rounds
+from portmapper.engine.places import Key, Place, Places, Rounds, Service
 from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
@@ -132,18 +132,24 @@ class Engine:
     # --- What time brings
 
     def _tick(self, now: float) -> list[Action]:
-        actions = [action for key in self._rounds.due(now) for action in self._look_after(key, now)]
+        actions = [action for service in self._rounds.due(now) for action in self._look_after(service, now)]
         for due in self._schedule.due(now):
             actions += self._expire(due.key, now) if isinstance(due, Expire) else self._begin(due.key, now)
         return actions
 
-    def _look_after(self, key: Key, now: float) -> list[Action]:
-        standing = self._standings[key]
-        if standing.lost:  # a search that is under way asks by itself, and one that was refused has its own time
-            return [Probe(key)] if standing.unanswered and not standing.busy else []
-        standing.to_look = True
-        self._schedule.advance(key, max(now, standing.asked + limits.MIN_RENEWAL_GAP))
-        return []
+    def _look_after(self, service: Service, now: float) -> list[Action]:
+        """Look at what is held, and ask about what is lost beside it: that must not keep the others from their turn."""
+        probes: list[Action] = []
+        for key in self._rounds.longest_ago(service):
+            standing = self._standings[key]
+            if not standing.lost:
+                standing.to_look = True
+                self._schedule.advance(key, max(now, standing.asked + limits.MIN_RENEWAL_GAP))
+                break
+            # A search that is under way asks by itself, and one that was refused has its own time.
+            if not probes and standing.unanswered and not standing.busy:
+                probes.append(Probe(key))
+        return probes
 
     def _expire(self, key: Key, now: float) -> list[Action]:
         """Lose it, and look for it anew at once; but a lease of a second must not make that a request each second."""
@@ -221,6 +227,8 @@ class Engine:
             self._schedule.advance(key, now + limits.MIN_RENEWAL_GAP)
         if isinstance(problem, GatewayTimeout | GatewayUnreachable):
             self._rounds.hasten(standing.place.service, max(now, standing.asked + limits.CHECK_AGAIN))
+        elif not standing.lost:
+            self._rounds.asked(key, standing.place.service, now)  # that is an answer: another one is looked at next
         return []
 
     def _count(self, keys: Iterable[Key], change: int) -> list[Action]:

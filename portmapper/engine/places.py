@@ -97,9 +97,12 @@ class Rounds:
         if service in self._next and self._interval != inf:
             self._next[service] = min(self._next[service], when)
 
-    def due(self, now: float) -> Iterator[Key]:
-        """Yield what to look at now, and begin a new round for its service."""
-        for service, when in tuple(self._next.items()):
-            if when <= now:
-                self._next[service] = now + self._interval
-                yield next(iter(self._keys[service]))
+    def due(self, now: float) -> list[Service]:
+        """Return whose mappings to look at now, and begin a new round for each."""
+        services = [service for service, when in self._next.items() if when <= now]
+        self._next.update(dict.fromkeys(services, now + self._interval))
+        return services
+
+    def longest_ago(self, service: Service) -> Iterator[Key]:
+        """Yield the mappings of `service`, the one that was asked for longest ago first."""
+        yield from self._keys[service]

@@ -60,6 +60,22 @@ class Readdressed(SimulatedGateway):
         return reply[:at] + ELSEWHERE.packed + reply[at + 4 :] if self.moved and at < len(reply) else reply
 
 
+class Choosy(SimulatedGateway):
+    """Refuses what is asked for the internal port 4001 when told to: as gone, or (PCP) for so many seconds."""
+
+    refuses: int | None = None
+
+    def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
+        replies = super().answer_datagram(data, sender)
+        at = 40 if data[0] else 4  # a MAP of PCP, a mapping request of NAT-PMP
+        if self.refuses is None or not data[1] or data[at : at + 2] != (4001).to_bytes(2, "big"):
+            return replies
+        left = [entry for entry in self.table if entry.internal.port == 4001]
+        for entry in left if self.refuses == 0 else []:
+            self.table.remove(entry)
+        return [reply[:3] + b"\x02" + self.refuses.to_bytes(4, "big") + reply[8:] for reply in replies]
+
+
 def open_mapper(simulated: SimulatedGateway, backend: str, check: float | None = MINUTE) -> PortMapper:
     return PortMapper(gateway=simulated.gateway, backends=[backend], check=check)
 
@@ -94,6 +110,34 @@ async def test_a_mapping_that_vanished_without_a_word_is_back_within_a_minute_fo
         simulated.table.remove(list(simulated.table)[lost])
         await anyio.sleep(3 * MINUTE)
         assert sorted(entry.external_port for entry in simulated.table) == [21001, 21002, 21003]
+
+
+@pytest.mark.conforms("F3")
+@pytest.mark.parametrize("backend", ["pcp", "natpmp"])
+async def test_one_that_is_lost_and_refused_keeps_no_other_from_being_looked_at(backend: str) -> None:
+    """It was the one asked for longest ago, at each look, until it was granted: no other had its turn."""
+    async with Choosy() as simulated, open_mapper(simulated, backend) as mapper:
+        refused = await mapper.map(4001, lifetime=120)
+        await mapper.map(4002, external_port=21002)
+        simulated.refuses = 0
+        await anyio.sleep(4 * MINUTE)
+        assert refused.state is MappingState.LOST
+        simulated.table.clear()
+        await anyio.sleep(MINUTE + 5)
+        assert [entry.external_port for entry in simulated.table] == [21002]
+
+
+@pytest.mark.conforms("F3")
+async def test_one_whose_renewal_is_refused_keeps_no_other_from_being_looked_at() -> None:
+    """Until the refusal lapses, what it is told at each look comes from memory."""
+    async with Choosy() as simulated, open_mapper(simulated, "pcp") as mapper:
+        refused, _ = await mapper.map(4001, external_port=21001), await mapper.map(4002, external_port=21002)
+        simulated.refuses = HOUR
+        await anyio.sleep(10 * MINUTE)
+        assert refused.state is MappingState.MAPPED
+        simulated.table.clear()
+        await anyio.sleep(2 * MINUTE + 5)
+        assert [entry.external_port for entry in simulated.table] == [21002]
 
 
 @pytest.mark.conforms("F3")
