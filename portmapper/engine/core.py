@@ -298,13 +298,15 @@ class Engine:
         return actions + self._search_anew(self._lost(), now)
 
     def _wake_lost(self, now: float) -> list[Action]:
-        """Try for what is lost again: at most once in 10 s, except for a search that had to make way."""
-        lost = self._lost()
-        if now < self._last_wake + limits.RECOVERY_GAP:
-            lost = [key for key in lost if self._standings[key].cut_short]
-        else:
+        """Try for what is lost again: once in 10 s, but at once if its search had to make way."""
+        lost, again = self._lost(), self._last_wake + limits.RECOVERY_GAP
+        if now >= again:
             self._last_wake = now
-        return self._search_anew(lost, now + limits.RECOVERY_PACE)
+            return self._search_anew(lost, now + limits.RECOVERY_PACE)
+        for key in lost:  # the network may have gone again since, and nothing else may tell that it is back
+            self._schedule.advance(key, again + limits.RECOVERY_PACE)
+        cut_short = [key for key in lost if self._standings[key].cut_short]
+        return self._search_anew(cut_short, now + limits.RECOVERY_PACE)
 
     def _make_way(self, now: float, pause: float) -> list[Action]:
         lost = self._lost()

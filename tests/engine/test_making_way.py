@@ -2,7 +2,7 @@
 
 import pytest
 
-from portmapper import GatewayTimeout, limits
+from portmapper import GatewayTimeout, NoGateway, limits
 from portmapper.engine import events
 from portmapper.engine.actions import Action, Attempt, Halt, Lose
 from portmapper.engine.core import Engine
@@ -70,6 +70,22 @@ def test_one_that_was_not_under_way_is_woken_once_in_10_s(engine: Engine) -> Non
         engine.handle(events.MakeWay(limits.RETRY_FIRST), LEASE + now)
         engine.handle(events.Answering(), LEASE + now)
     assert tick(engine, LEASE + 12) == []
+
+
+def test_a_gateway_that_answers_within_those_10_s_is_asked_at_their_end(engine: Engine) -> None:
+    """The network may have gone in between, and nothing else tells that it is back: the next search may be far off."""
+    tick(engine, LEASE)
+    for failures in range(1, 11):
+        engine.handle(events.Failed(1, NoGateway("unplugged")), LEASE + failures)
+    engine.handle(events.Ended((1,)), LEASE + 10)
+    assert engine.next_attempt(1) > LEASE + limits.RETRY_LAST / 2
+    engine.handle(events.Answering(), LEASE + 20)
+    assert [action for _, action in tick(engine, LEASE + 21)] == [ATTEMPT]
+    engine.handle(events.Failed(1, NoGateway("unplugged again")), LEASE + 21)
+    engine.handle(events.Ended((1,)), LEASE + 21)
+    for now in range(22, 26):
+        engine.handle(events.Answering(), LEASE + now)
+    assert tick(engine, LEASE + 100) == [(LEASE + 20 + limits.RECOVERY_GAP + limits.RECOVERY_PACE, ATTEMPT)]
 
 
 def test_what_was_granted_meanwhile_is_not_asked_for_again(engine: Engine) -> None:

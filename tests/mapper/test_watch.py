@@ -146,6 +146,36 @@ async def test_nothing_is_sent_for_what_is_lost_while_there_is_no_gateway(networ
             assert mapping.external_port == 4101
 
 
+@pytest.mark.conforms("F8")
+async def test_a_link_that_is_back_goes_once_more_and_is_back_for_good(network: Network) -> None:
+    """What is lost is searched for seldom by then; the first return had it searched for, but in vain."""
+
+    class Flapping(SimulatedGateway):
+        answers = 1000
+
+        def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
+            self.answers -= 1
+            if self.answers == 0:
+                network.become(None)
+            return super().answer_datagram(data, sender) if self.answers >= 0 else []
+
+    async with Flapping(max_lifetime=60, upnp=False) as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            mapping = await mapper.map(4001, external_port=4101)
+            network.become(None)
+            simulated.answers = 0
+            await anyio.sleep(3 * 3600)
+            simulated.answers = 1
+            network.become(simulated.gateway)
+            await anyio.sleep(3)
+            assert mapping.state is MappingState.LOST
+            simulated.answers = 1000
+            network.become(simulated.gateway)
+            await anyio.sleep(limits.RECOVERY_GAP)
+            assert mapping.external_port == 4101
+
+
 @pytest.mark.conforms("F10")
 async def test_two_hours_of_suspend_lead_to_one_renewal_of_each_within_2_seconds(
     network: Network, monkeypatch: pytest.MonkeyPatch
