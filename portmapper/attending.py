@@ -1,6 +1,7 @@
 """Hear what the gateway and the system tell, and have the mappings looked after."""
 
 import logging
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -36,9 +37,10 @@ class Attendant:
             self._moved = anyio.Event()
             gateway = self._access.gateway
             async with anyio.create_task_group() as listeners:
-                listeners.start_soon(listen, gateway, self._keeper.check)
+                check = partial(self._keeper.check, gateway)
+                listeners.start_soon(listen, gateway, check)
                 listeners.start_soon(listen_for_updates, gateway, self._keeper.take_notice)
-                listeners.start_soon(listen_for_restarts, gateway, self._keeper.check)
+                listeners.start_soon(listen_for_restarts, gateway, check)
                 await self._moved.wait()
                 listeners.cancel_scope.cancel()
 
@@ -61,7 +63,7 @@ class Attendant:
         if slept:
             self._keeper.renew_all_soon()
         elif back:
-            self._tasks.start_soon(self._keeper.check)
+            self._tasks.start_soon(self._keeper.check, before)
 
     def follow(self, old: Gateway, new: Gateway) -> None:
         """Have everything made anew at another gateway, and listen to that."""

@@ -15,7 +15,7 @@ from portmapper.errors import InvalidRequest, PortMapperError
 from portmapper.holding import Grant, Holding
 from portmapper.home import Home
 from portmapper.mapping import Mapping
-from portmapper.model import MappingRequest, RemoteFilter
+from portmapper.model import Gateway, MappingRequest, RemoteFilter
 from portmapper.net import clock
 from portmapper.notifying import Callback, Notifier
 from portmapper.recording import Record
@@ -94,11 +94,18 @@ class Keeper:
         """Let a request that somebody waits for go first: patient searches begin again later."""
         self._renewer.interrupt_searches(limits.RETRY_FIRST)
 
-    async def check(self) -> None:
-        """Ask the gateway whether it still has its state, by each backend that gave a lease, side by side."""
+    async def check(self, gateway: Gateway) -> None:
+        """Ask `gateway` whether it still has its state, by each backend that gave a lease there, side by side.
+
+        Where all were lost with another gateway, there is nobody to ask but by a search.
+        """
+        here = {id(one.backend): one.backend for one in self._mappings if one.lease.gateway == gateway}
+        if not here:
+            self._renewer.wake_lost()
+            return
         self.make_way()  # a patient search may have NAT-PMP's turn
         async with anyio.create_task_group() as tasks:
-            for backend in {id(holding.backend): holding.backend for holding in self._mappings}.values():
+            for backend in here.values():
                 tasks.start_soon(self._check, backend)
 
     async def _check(self, backend: Backend) -> None:

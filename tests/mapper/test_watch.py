@@ -81,6 +81,36 @@ async def test_announcements_of_the_new_gateway_are_heard_and_those_of_the_old_o
                 assert bool(simulated.datagrams) is heard
 
 
+@pytest.mark.conforms("F6")
+@pytest.mark.parametrize("backend", list(ANNOUNCEMENTS))
+async def test_a_new_gateway_that_was_silent_is_asked_when_it_announces_itself_and_the_old_one_is_not(
+    network: Network, backend: str
+) -> None:
+    """As after a move to a router that is starting. The old one answers here, but would tell nothing of the new one."""
+
+    class Starting(SimulatedGateway):
+        ready = False
+
+        def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
+            return super().answer_datagram(data, sender) if self.ready else []
+
+    async with SimulatedGateway() as old, Starting(upnp=False) as new:
+        network.gateway = old.gateway
+        async with PortMapper(backends=[backend]) as mapper:
+            mapping = await mapper.map(4001, external_port=4101)
+            await anyio.sleep(1)
+            old.datagrams.clear()
+            old.table.remove(next(iter(old.table)))  # its port is needed here
+            network.become(new.gateway)
+            await anyio.sleep(3600)
+            assert mapping.state is MappingState.LOST
+            new.ready = True
+            announce(new, ANNOUNCEMENTS[backend])
+            await anyio.sleep(2)
+            assert mapping.external_port == 4101
+        assert old.datagrams == []
+
+
 async def test_a_change_that_changes_nothing_asks_nothing(network: Network) -> None:
     async with SimulatedGateway() as simulated:
         network.gateway = simulated.gateway
