@@ -193,8 +193,8 @@ class Access:
         )
 
     async def close_unused(self, is_used: Callable[[Backend], bool]) -> None:
-        """Close the backends that nothing was granted by and that will not be asked first."""
-        trusted = self._trusted_backend()
+        """Close the backends that nothing was granted by and that will not be asked first, nor just are."""
+        trusted = self._trusted[0] if self._trusted else None
         for backend in tuple(self._opened):
             if backend is not trusted and not is_used(backend):
                 self._opened.remove(backend)
@@ -212,15 +212,20 @@ class Access:
         async with self.select(patient=patient) as selection:
             if refusal is not None:
                 selection.reject(*refusal)
-            while (backend := await selection.next()) is not None:
-                try:
-                    grant = await ask(backend, request, self.refusals)
-                except PortMapperError as reason:
-                    selection.reject(backend, reason)
-                else:
-                    self._keep(selection.keep(backend), trust=not patient)
-                    return grant
-            raise selection.failure()
+            grant = await self._ask_in_turn(selection, request)
+        self._keep(grant.backend, trust=not patient)  # not before the wait at the end of the block: nobody uses it yet
+        return grant
+
+    async def _ask_in_turn(self, selection: Selection, request: MappingRequest) -> Grant:
+        while (backend := await selection.next()) is not None:
+            try:
+                grant = await ask(backend, request, self.refusals)
+            except PortMapperError as reason:
+                selection.reject(backend, reason)
+            else:
+                selection.keep(backend)
+                return grant
+        raise selection.failure()
 
     def _note_refusal(self, backend: Backend, reason: PortMapperError) -> None:
         if isinstance(reason, RequestRefused) and reason.general:

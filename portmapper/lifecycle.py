@@ -15,9 +15,10 @@ from portmapper.access import Access, Means
 from portmapper.attending import Attendant
 from portmapper.errors import InvalidRequest, MapperClosed
 from portmapper.gateway.detect import locate
+from portmapper.holding import Grant
 from portmapper.keeper import Keeper
 from portmapper.mapping import Mapping
-from portmapper.model import Gateway
+from portmapper.model import Gateway, MappingRequest
 from portmapper.net.tasks import end_tasks, shielded
 from portmapper.recording import Record
 from portmapper.request import check_interval
@@ -61,7 +62,7 @@ class Lifecycle:
             self._access.settle()  # so that a wrong one is told at once
         self._allow_third_party = allow_third_party
         interval = inf if check is None else check
-        self._keeper = Keeper(self._access.obtain_again, self._access.refusals, self._record, interval=interval)
+        self._keeper = Keeper(self._obtain_again, self._access.refusals, self._record, interval=interval)
         self._attendant = Attendant(self._access, self._keeper)
         self._tasks: TaskGroup | None = None
 
@@ -117,6 +118,11 @@ class Lifecycle:
     def _state_lost(self) -> None:
         self._access.distrust()
         self._keeper.recover()
+
+    async def _obtain_again(self, request: MappingRequest, patient: bool) -> Grant:
+        with shielded(limits.GRACE):  # or a mapping that is lost and found for years would leave one each time
+            await self._access.close_unused(self._keeper.uses)
+        return await self._access.obtain_again(request, patient)
 
     def _running(self) -> None:
         self._entered()

@@ -6,7 +6,8 @@ import anyio
 import pytest
 
 from portmapper import GatewayTimeout, MappingState, NoService, PortMapper, limits
-from portmapper.model import Lease, MappingRequest
+from portmapper.backend import Backend, BackendOptions
+from portmapper.model import Gateway, Lease, MappingRequest
 from portmapper.pcp.backend import PcpBackend
 from portmapper.registry import Candidate
 from portmapper.testing import SimulatedGateway
@@ -85,3 +86,30 @@ async def test_a_bug_in_a_renewal_comes_out_and_what_was_held_is_given_back(plug
                 await anyio.sleep(400)
         assert caught.group_contains(ZeroDivisionError)
         assert list(simulated.table) == []
+
+
+async def test_each_time_a_mapping_is_lost_and_found_the_one_that_gave_it_before_is_closed(
+    plug_in: type[PlugIn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease of 3 s ends before it is asked for again, and then by another search."""
+    alive: list[Backend] = []
+    opened = 0
+
+    async def open_counted(gateway: Gateway, options: BackendOptions) -> Backend:
+        nonlocal opened
+        opened += 1
+        alive.append(await PlugIn.open(gateway, options))
+        return alive[-1]
+
+    async def close(self: Backend) -> None:
+        alive.remove(self)
+
+    monkeypatch.setattr(plug_in, "open", open_counted)
+    monkeypatch.setattr(PlugIn, "close", close)
+    async with SimulatedGateway(max_lifetime=3) as simulated, open_mapper(simulated) as mapper:
+        mapping = await mapper.map(4001)
+        await anyio.sleep(3600)
+        assert opened > 500
+        assert len(alive) <= 3
+        assert mapping.backend in alive
+    assert alive == []
