@@ -28,12 +28,12 @@ from portmapper.engine.events import (
     TakenBack,
     Tick,
 )
+from portmapper.engine.patience import patience, told, was_refused
 from portmapper.engine.places import Key, Place, Places, Rounds, Service
 from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
     MappingGone,
-    NoService,
     PortMapperError,
     PortUnavailable,
     RequestRefused,
@@ -218,7 +218,7 @@ class Engine:
             standing.unanswered = not was_refused(problem)
             wait = patience(problem, standing.failures)
             # Until a refusal ends the answer would come from memory, and the next attempt half a minute later.
-            self._schedule.retry(key, now, wait, 0.0 if _told(problem) is None else wait)
+            self._schedule.retry(key, now, wait, 0.0 if told(problem) is None else wait)
         elif isinstance(problem, PortUnavailable | MappingGone) or (standing.doubted and refused):
             return self._lose(key, now, 0.0)  # it is somebody else's now, or was forgotten and is not made again
         elif isinstance(problem, RequestRefused) and problem.retry_after is not None:
@@ -324,31 +324,3 @@ class Engine:
 
     def _lost(self) -> list[Key]:
         return [key for key, standing in self._standings.items() if standing.lost]
-
-
-def was_refused(problem: PortMapperError) -> bool:
-    """Whether a gateway answered and said no."""
-    return isinstance(problem, RequestRefused) or (isinstance(problem, NoService) and problem.refused)
-
-
-def patience(problem: PortMapperError, failures: int) -> float:
-    """Return how many seconds to wait before a lost mapping is tried for again, after so many failures."""
-    if isinstance(problem, NoService) and problem.lasting:
-        left = _left_of_earlier(problem)
-        if left is None:
-            return limits.RETRY_LAST  # somebody has to change something first
-        return max(min(left, limits.RETRY_LAST), limits.RETRY_FIRST)  # they may have: it was not asked this time
-    wait = min(limits.RETRY_FIRST * 2.0 ** min(failures - 1, 10), limits.RETRY_LAST)
-    told = _told(problem)
-    return wait if told is None else max(min(wait, told), limits.RETRY_FIRST)
-
-
-def _told(problem: PortMapperError) -> float | None:
-    """Return the seconds for which a refusal holds, if the gateway said so."""
-    return problem.retry_after if isinstance(problem, NoService | RequestRefused) else None
-
-
-def _left_of_earlier(problem: NoService) -> float | None:
-    """Return for how long the first refusal goes on holding of those that were not asked for anew."""
-    refusals = [one for one in problem.reasons.values() if isinstance(one, RequestRefused) and one.remembered]
-    return min((one.retry_after for one in refusals if one.retry_after is not None), default=None)

@@ -3,7 +3,7 @@
 import pytest
 
 from portmapper import GatewayTimeout, NoService, RequestRefused
-from portmapper.engine.core import patience
+from portmapper.engine.patience import patience
 from portmapper.errors import PortMapperError
 
 
