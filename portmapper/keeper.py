@@ -9,7 +9,6 @@ from dataclasses import replace
 import anyio
 from anyio.abc import TaskGroup
 
-from portmapper import limits
 from portmapper.backend import Backend, check_offered
 from portmapper.errors import InvalidRequest, PortMapperError
 from portmapper.holding import Grant, Holding
@@ -92,7 +91,7 @@ class Keeper:
 
     def make_way(self) -> None:
         """Let a request that somebody waits for go first: patient searches begin again later."""
-        self._renewer.interrupt_searches(limits.RETRY_FIRST)
+        self._renewer.interrupt_searches()
 
     async def check(self, gateway: Gateway) -> None:
         """Ask `gateway` whether it still has its state, by each backend that gave a lease there, side by side.
@@ -103,7 +102,7 @@ class Keeper:
         if not here:
             self._renewer.wake_lost()
             return
-        self.make_way()  # a patient search may have NAT-PMP's turn
+        self._renewer.interrupt_searches(unasked=True)  # a patient one may have NAT-PMP's turn
         async with anyio.create_task_group() as tasks:
             for backend in here.values():
                 tasks.start_soon(self._check, backend)

@@ -93,9 +93,9 @@ class Renewer:
         """Try for what is lost again now, because the gateway answers; at most once in 10 s."""
         self._tell(events.Answering())
 
-    def interrupt_searches(self, pause: float) -> None:
-        """Stop searching patiently for what is lost, and begin again after `pause` seconds."""
-        self._tell(events.MakeWay(pause))
+    def interrupt_searches(self, *, unasked: bool = False) -> None:
+        """Stop searching patiently for what is lost, and begin again later; `unasked` if nobody waits for that."""
+        self._tell(events.MakeWay(limits.RETRY_FIRST, unasked))
 
     # --- What the engine decides
 
@@ -178,7 +178,7 @@ class Renewer:
     async def refresh(self, holding: Holding) -> None:
         """Renew now. Raises PortMapperError; a lease that is held then stands."""
         if holding.lost:
-            self.interrupt_searches(limits.RETRY_FIRST)
+            self.interrupt_searches()
         with self._busy(holding):
             await self._refresh(holding)
 

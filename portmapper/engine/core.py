@@ -56,6 +56,7 @@ class _Standing:
     busy: int = 0  # attempts under way
     due: bool = False  # it was to be tried for while one was
     cut_short: bool = False  # a search had to make way, and nobody has searched since
+    woken: float = -inf  # when it was last to be searched for because the gateway answers
     failures: int = 0
     turn: float | None = None  # when it may be asked for: many that are due at once go one after the other
 
@@ -127,7 +128,7 @@ class Engine:
             case Answering():
                 return self._wake_lost(now)
             case MakeWay():
-                return self._make_way(now, event.pause)
+                return self._make_way(now, event)
 
     # --- What time brings
 
@@ -302,17 +303,24 @@ class Engine:
         lost, again = self._lost(), self._last_wake + limits.RECOVERY_GAP
         if now >= again:
             self._last_wake = now
-            return self._search_anew(lost, now + limits.RECOVERY_PACE)
+            return self._wake(lost, now)
         for key in lost:  # the network may have gone again since, and nothing else may tell that it is back
             self._schedule.advance(key, again + limits.RECOVERY_PACE)
-        cut_short = [key for key in lost if self._standings[key].cut_short]
-        return self._search_anew(cut_short, now + limits.RECOVERY_PACE)
+        return self._wake([key for key in lost if self._standings[key].cut_short], now)
 
-    def _make_way(self, now: float, pause: float) -> list[Action]:
+    def _wake(self, keys: list[Key], now: float) -> list[Action]:
+        for key in keys:
+            self._standings[key].woken = now
+        return self._search_anew(keys, now + limits.RECOVERY_PACE)
+
+    def _make_way(self, now: float, event: MakeWay) -> list[Action]:
+        """Stop searches; one that began because the gateway answers has 10 s before what is only heard can stop it."""
         lost = self._lost()
+        if event.unasked:
+            lost = [key for key in lost if now >= self._standings[key].woken + limits.RECOVERY_GAP]
         for key in lost:
             self._standings[key].cut_short |= self._standings[key].busy > 0
-        return self._search_anew(lost, now + pause)
+        return self._search_anew(lost, now + event.pause)
 
     def _search_anew(self, keys: list[Key], when: float) -> list[Action]:
         for key in keys:

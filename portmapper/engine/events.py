@@ -94,9 +94,13 @@ class Answering:
 
 @dataclass(frozen=True, slots=True)
 class MakeWay:
-    """Searches for what is lost have to begin again, in `pause` seconds."""
+    """Searches for what is lost have to begin again, in `pause` seconds.
+
+    `unasked` is whether nobody waits for what they make way for: it was heard, and anybody can say it all the time.
+    """
 
     pause: float
+    unasked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,20 @@ def test_it_goes_on_after_each_announcement_that_the_gateway_confirms(engine: En
         now += 0.5
 
 
+def test_one_that_the_gateways_answer_began_has_10_s_before_another_announcement_stops_it(engine: Engine) -> None:
+    """Announcements can be forged without end. Whoever waits for an answer goes first all the same."""
+    tick(engine, LEASE)
+    engine.handle(events.MakeWay(limits.RETRY_FIRST, unasked=True), LEASE + 1)
+    engine.handle(events.Ended((1,)), LEASE + 1)
+    engine.handle(events.Answering(), LEASE + 1)
+    assert [action for _, action in tick(engine, LEASE + 2)] == [ATTEMPT]
+    for now in range(2, 10):
+        assert engine.handle(events.MakeWay(limits.RETRY_FIRST, unasked=True), LEASE + now) == []
+        assert engine.handle(events.Answering(), LEASE + now) == []
+    assert engine.handle(events.MakeWay(limits.RETRY_FIRST), LEASE + 10) == [HALT]
+    assert engine.handle(events.MakeWay(limits.RETRY_FIRST, unasked=True), LEASE + 11) == [HALT]
+
+
 def test_one_that_was_not_under_way_is_woken_once_in_10_s(engine: Engine) -> None:
     tick(engine, LEASE)
     engine.handle(events.Failed(1, GatewayTimeout("silence")), LEASE + 1)

@@ -9,9 +9,10 @@ import pytest
 
 from portmapper import PortMapper, limits
 from portmapper.announcements import is_announcement
-from portmapper.model import IPAddress
+from portmapper.model import IPAddress, MappingState
 from portmapper.net.multicast import GroupSocket
 from portmapper.testing import SimulatedGateway
+from portmapper.testing.igd_switches import IgdSwitches
 from tests.announcing import ANNOUNCEMENTS, announce
 
 pytestmark = pytest.mark.anyio
@@ -194,3 +195,33 @@ async def test_two_listeners_on_one_host_both_hear() -> None:
 )  # fmt: skip
 def test_what_an_announcement_is(data: bytes, expected: bool) -> None:
     assert is_announcement(data) is expected
+
+
+@virtual
+@pytest.mark.parametrize("seconds", [0.1, 0.6])
+async def test_announcements_that_do_not_end_keep_nothing_from_being_found_on_a_slow_device(seconds: float) -> None:
+    """Anybody can send one a second. Each was asked about, and stopped the search that the one before had begun."""
+
+    class UpnpAlone(SimulatedGateway):
+        silent = False
+
+        def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
+            return []
+
+        def answer_search(self, data: bytes) -> list[bytes]:
+            return [] if self.silent else super().answer_search(data)
+
+        def answer_http(self, method: str, path: str, body: bytes, sender: IPAddress) -> tuple[int, bytes]:
+            return (503, b"") if self.silent else super().answer_http(method, path, body, sender)
+
+    async with UpnpAlone(igd=IgdSwitches(http_delay=seconds)) as simulated:
+        async with PortMapper(gateway=simulated.gateway) as mapper:
+            mapping = await mapper.map(4001, external_port=21001, lifetime=60)
+            simulated.silent = True
+            await anyio.sleep(400)
+            assert mapping.state is MappingState.LOST
+            simulated.silent = False
+            for _ in range(12):
+                announce(simulated, ANNOUNCEMENTS["pcp"])
+                await anyio.sleep(1)
+            assert mapping.external_port == 21001
