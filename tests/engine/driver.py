@@ -9,7 +9,6 @@ from ipaddress import IPv4Address
 from itertools import count
 from math import inf
 
-from portmapper import limits
 from portmapper.engine import events
 from portmapper.engine.actions import Attempt, Look, Lose
 from portmapper.engine.core import Engine
@@ -33,14 +32,14 @@ class Tally:
 
 
 class MeasuredPace(Pace):
-    """Notes how long each has to wait for its turn."""
+    """That of an engine; notes how long each has to wait for its turn."""
 
-    def __init__(self) -> None:
-        super().__init__(limits.PACE)
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self.waits: list[float] = []
 
     def turn(self, now: float) -> float:
-        turn = super().turn(now)
+        turn = self._pace.turn(now)
         self.waits.append(turn - now)
         return turn
 
@@ -56,7 +55,7 @@ class Driver:
         self._order = count()
         self._asked: dict[Hashable, float] = {}
         self.engine = Engine(self._dice.random, interval)
-        self.engine._pace = self.pace = MeasuredPace()
+        self.engine._pace = self.pace = MeasuredPace(self.engine._pace)
         self.now = 0.0
         self.tally = Tally()
 

@@ -17,6 +17,7 @@ from tests.engine.driver import Driver
 HOUR = 3600.0
 SOAK = "PORTMAPPER_SOAK" in os.environ
 MAPPINGS, HOURS = (10_000, 100) if SOAK else (2_000, 5)
+PEAK = 100  # packets a second
 
 
 @pytest.mark.conforms("F40")
@@ -36,7 +37,7 @@ def test_many_mappings_are_renewed_in_time_at_a_hundred_a_second(interval: float
     assert tally.expiries == 0
     assert drift <= 1
     assert tally.latest <= 7 / 8
-    assert peak <= 1 / limits.PACE
+    assert peak <= PEAK
 
 
 def test_when_all_are_due_at_once_they_are_spread() -> None:
@@ -46,7 +47,7 @@ def test_when_all_are_due_at_once_they_are_spread() -> None:
     driver.suspect_all()
     driver.run(HOUR / 2)
     assert driver.tally.renewals == 1000
-    assert max(driver.tally.per_second.values()) <= 1 / limits.PACE + 1
+    assert max(driver.tally.per_second.values()) <= PEAK + 1
     assert driver.tally.expiries == 0
 
 
@@ -61,7 +62,7 @@ def test_after_a_restart_ten_thousand_mappings_are_made_again_at_a_hundred_a_sec
     driver.run(lost + limits.RECOVERY_WAIT + 10_000 * limits.RECOVERY_PACE + 1)
     seconds = driver.tally.per_second
     assert driver.tally.renewals == 10_000
-    assert max(seconds.values()) <= 1 / limits.PACE + 1
+    assert max(seconds.values()) <= PEAK + 1
     assert min(seconds) - lost <= limits.RECOVERY_WAIT
     assert driver.tally.expiries == 0
 
