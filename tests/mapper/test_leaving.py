@@ -2,12 +2,14 @@
 
 import gc
 import logging
+from math import inf
 
 import anyio
 import pytest
 
 from portmapper import Closed, GatewayTimeout, Mapping, MappingState, PortMapper, limits, open_mapping
-from portmapper.model import IPAddress
+from portmapper.model import IPAddress, Lease, MappingRequest
+from portmapper.pcp.backend import PcpBackend
 from portmapper.testing import SimulatedGateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
@@ -119,6 +121,38 @@ async def test_a_dead_gateway_delays_the_exit_by_less_than_2_s_and_the_user_know
         assert [record.levelno for record in caplog.records if "not released" in record.message] == [
             logging.WARNING
         ] * 3
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["held", "lost"])
+async def test_what_a_refresh_is_granted_while_the_mapping_is_closed_is_given_back_and_renewed_no_more(
+    lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Mute(upnp=False) as simulated, PortMapper(gateway=simulated.gateway, backends=["pcp"]) as mapper:
+        mapping = await mapper.map(4001, lifetime=600)
+        if lost:
+            simulated.silent = True
+            await anyio.sleep(700)
+            assert mapping.state is MappingState.LOST
+            simulated.silent = False
+        answer = PcpBackend.map
+
+        async def late(self: PcpBackend, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
+            lease = await answer(self, request, renew=renew)
+            await anyio.sleep(0.5)
+            return lease
+
+        monkeypatch.setattr(PcpBackend, "map", late)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(mapping.refresh)
+            await anyio.sleep(0.2)
+            assert len(list(simulated.table)) == 1
+            tasks.start_soon(mapping.close)
+        assert mapping.state is MappingState.CLOSED
+        assert mapping.next_attempt == inf
+        assert list(simulated.table) == []
+        simulated.datagrams.clear()
+        await anyio.sleep(7200)
+        assert simulated.datagrams == []
 
 
 @pytest.mark.conforms("F50")
