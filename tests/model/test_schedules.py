@@ -6,6 +6,7 @@
 import anyio
 import pytest
 
+from tests.model.hearing import HearingWorld
 from tests.model.loops import options
 from tests.model.world import live
 
@@ -17,6 +18,12 @@ def test_random_faults_end_well(loop: str) -> None:
     """Seeds 0 to 39; the seed is in the failure."""
     for seed in range(SCHEDULES):
         assert anyio.run(live, seed, backend=loop, backend_options=options(loop)) > 0
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_random_faults_end_well_where_announcements_are_heard_true_and_forged_ones(loop: str) -> None:
+    for seed in range(SCHEDULES // 2):
+        assert anyio.run(live, seed, HearingWorld, backend=loop, backend_options=options(loop)) > 0
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])

@@ -281,9 +281,9 @@ class World:
             raise Violation(f"seed {self.seed}, at {anyio.current_time():.3f}: {text}\n{log}")
 
 
-async def live(seed: int) -> int:
+async def live(seed: int, kind: type[World] = World) -> int:
     """Live through one schedule, and return how many requests it took. Raises Violation."""
-    world = World(seed)
+    world = kind(seed)
     with world.entered():
         async with PortMapper(check=60) as mapper:
             async with anyio.create_task_group() as tasks:
