@@ -4,14 +4,16 @@ import os
 import socket
 import sys
 import time
+from ipaddress import IPv4Address
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from portmapper import limits
-from portmapper.errors import InvalidRequest, NoGateway
+from portmapper.errors import GatewayUnreachable, InvalidRequest, NoGateway
 from portmapper.gateway import detect, interfaces, procfs, programs
 from portmapper.gateway.programs import Program
 from portmapper.gateway.tables.linux import parse_proc_net_route
@@ -102,31 +104,116 @@ def test_without_the_library_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -
     assert interfaces.read_routes() is None
 
 
+Rows = dict[int, list[dict[str, str]]]
+ON_LINK: dict[str, Rows] = {
+    "en0": {
+        socket.AF_INET: [{"addr": "198.51.100.10", "netmask": "255.255.255.0"}],
+        socket.AF_INET6: [{"addr": "fe80::10%en0", "netmask": "ffff:ffff:ffff:ffff::/64"}],
+    },
+    "en1": {socket.AF_INET: [{"addr": "192.0.2.10"}]},
+}
+
+
+def tell(
+    monkeypatch: pytest.MonkeyPatch, gateways: dict[Any, Any], links: dict[str, Rows | OSError | ValueError]
+) -> None:
+    """Have netifaces tell this, and the system that there is no way out."""
+
+    def addresses(name: str) -> Rows:
+        found = links[name]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    told = SimpleNamespace(gateways=lambda: gateways, interfaces=lambda: list(links), ifaddresses=addresses)
+    monkeypatch.setitem(sys.modules, "netifaces", told)
+    monkeypatch.setattr(interfaces, "source_towards", Mock(side_effect=GatewayUnreachable("no route")))
+
+
+def told_candidates() -> list[tuple[str, str, bool]]:
+    return [(str(one.gateway), one.interface, one.usable) for one in rank(interfaces.read_routes() or [])]
+
+
 def test_what_the_library_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a Mac with a Wi-Fi beside the cable."""
-    told = SimpleNamespace(
-        gateways=lambda: {
-            socket.AF_INET: [("192.0.2.1", "en1", False), ("198.51.100.1", "en0", True), ("nonsense", "en2", False)],
-            socket.AF_INET6: [("fe80::1%en0", "en0", True)],
-            "default": {},
-        },
-        interfaces=lambda: ["en0", "en1"],
-        ifaddresses=lambda name: {
-            "en0": {
-                socket.AF_INET: [{"addr": "198.51.100.10", "netmask": "255.255.255.0"}],
-                socket.AF_INET6: [{"addr": "fe80::10%en0", "netmask": "ffff:ffff:ffff:ffff::/64"}],
-            },
-            "en1": {socket.AF_INET: [{"addr": "192.0.2.10"}]},
-        }[name],
-    )
-    monkeypatch.setitem(sys.modules, "netifaces", told)
-    found = rank(interfaces.read_routes() or [])
-    assert [(str(one.gateway), one.interface) for one in found] == [
-        ("198.51.100.1", "en0"),
-        ("192.0.2.1", "en1"),
-        ("fe80::1%en0", "en0"),
+    gateways = {
+        socket.AF_INET: [("192.0.2.1", "en1", False), ("198.51.100.1", "en0", True), ("nonsense", "en2", False)],
+        socket.AF_INET6: [("fe80::1%en0", "en0", True)],
+        "default": {},
+    }
+    tell(monkeypatch, gateways, {**ON_LINK})
+    assert told_candidates() == [
+        ("198.51.100.1", "en0", True),
+        ("192.0.2.1", "en1", True),
+        ("fe80::1%en0", "en0", True),
     ]
+    found = rank(interfaces.read_routes() or [])
     assert str(found[0].network) == "198.51.100.0/24"
+    assert {one.reasons for one in found} == {("default route",)}
+
+
+def test_the_idle_tunnels_of_a_mac_and_a_gateway_of_zeros_are_no_routers(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateways = {
+        socket.AF_INET: [("0.0.0.0", "utun4", False), ("198.51.100.1", "en0", True)],
+        socket.AF_INET6: [("fe80::%utun0", "utun0", True), ("fe80::%utun1", "utun1", False)],
+    }
+    tell(monkeypatch, gateways, {**ON_LINK})
+    assert told_candidates()[0] == ("198.51.100.1", "en0", True)
+    assert {one[::2] for one in told_candidates()[1:]} == {("None", False)}
+
+
+@pytest.mark.parametrize("problem", [ValueError("You must specify a valid interface name."), OSError(6, "ENXIO")])
+def test_an_interface_that_goes_away_meanwhile_is_left_out(
+    problem: OSError | ValueError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look is taken just when the network changes."""
+    tell(monkeypatch, {socket.AF_INET: [("198.51.100.1", "en0", True)]}, {"en7": problem, **ON_LINK})
+    assert told_candidates() == [("198.51.100.1", "en0", True)]
+
+
+def test_a_library_that_cannot_tell_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = SimpleNamespace(gateways=Mock(side_effect=OSError(12, "ENOMEM")))
+    monkeypatch.setitem(sys.modules, "netifaces", told)
+    assert interfaces.read_routes() is None
+
+
+CABLE, WIFI = "{4D36E972-E325-11CE-BFC1-08002BE10318}", "{6BDD1FC6-810F-11D0-BEC7-08002BE2092F}"
+ON_WINDOWS: dict[str, Rows | OSError | ValueError] = {
+    CABLE: {socket.AF_INET: [{"addr": "198.51.100.10", "netmask": "255.255.255.0"}]},
+    WIFI: {
+        socket.AF_INET: [{"addr": "192.0.2.10", "netmask": "255.255.255.0"}],
+        socket.AF_INET6: [{"addr": "fe80::10%12", "netmask": "ffff:ffff:ffff:ffff::/64"}],
+    },
+}
+
+
+def test_windows_numbers_its_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its names of interfaces are none that a zone could have."""
+    gateways = {socket.AF_INET6: [("fe80::1%12", WIFI, True), ("fe80::2", WIFI, False)]}
+    tell(monkeypatch, gateways, ON_WINDOWS)
+    assert told_candidates() == [("fe80::1%12", WIFI, True)]
+    assert [str(one.source) for one in interfaces.read_routes() or [] if one.gateway is None][-1] == "fe80::10%12"
+
+
+def test_where_several_are_marked_the_default_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows the library marks each that is better than the one before."""
+    gateways = {
+        socket.AF_INET: [("198.51.100.1", CABLE, True), ("192.0.2.1", WIFI, True)],
+        "default": {socket.AF_INET: ("192.0.2.1", WIFI)},
+    }
+    tell(monkeypatch, gateways, ON_WINDOWS)
+    assert [one[0] for one in told_candidates()] == ["192.0.2.1", "198.51.100.1"]
+
+
+def test_before_that_comes_the_one_that_the_system_would_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the library does not see the metrics of interfaces."""
+    gateways = {
+        socket.AF_INET: [("198.51.100.1", CABLE, True), ("192.0.2.1", WIFI, False)],
+        "default": {socket.AF_INET: ("198.51.100.1", CABLE)},
+    }
+    tell(monkeypatch, gateways, ON_WINDOWS)
+    monkeypatch.setattr(interfaces, "source_towards", lambda _: IPv4Address("192.0.2.10"))
+    assert [one[0] for one in told_candidates()] == ["192.0.2.1", "198.51.100.1"]
 
 
 def test_no_route_at_all_is_no_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
