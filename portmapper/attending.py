@@ -37,12 +37,16 @@ class Attendant:
             self._moved = anyio.Event()
             gateway = self._access.gateway
             async with anyio.create_task_group() as listeners:
-                check = partial(self._keeper.check, gateway)
+                check = partial(self._check, gateway)
                 listeners.start_soon(listen, gateway, check)
                 listeners.start_soon(listen_for_updates, gateway, self._keeper.take_notice)
                 listeners.start_soon(listen_for_restarts, gateway, check)
                 await self._moved.wait()
                 listeners.cancel_scope.cancel()
+
+    async def _check(self, gateway: Gateway) -> None:
+        if not self._offline:  # else it is asked when it is back
+            await self._keeper.check(gateway)
 
     async def _watch(self) -> None:
         with Watch(make_bell(self._peek)) as watch:

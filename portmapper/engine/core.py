@@ -34,6 +34,7 @@ from portmapper.errors import (
     GatewayTimeout,
     GatewayUnreachable,
     MappingGone,
+    NoGateway,
     PortMapperError,
     PortUnavailable,
     RequestRefused,
@@ -216,7 +217,8 @@ class Engine:
         standing.failures += 1
         refused = isinstance(problem, RequestRefused)
         if standing.lost:
-            standing.unanswered = not was_refused(problem)
+            # Where there is no gateway, whoever watches the network knows when there is one, and nobody is asked.
+            standing.unanswered = not (was_refused(problem) or isinstance(problem, NoGateway))
             wait = patience(problem, standing.failures)
             # Until a refusal ends the answer would come from memory, and the next attempt half a minute later.
             self._schedule.retry(key, now, wait, 0.0 if told(problem) is None else wait)

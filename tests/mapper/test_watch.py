@@ -152,7 +152,10 @@ async def test_a_gateway_that_is_back_is_asked_whether_it_has_restarted(network:
 
 
 @pytest.mark.conforms("F36")
-async def test_nothing_is_sent_for_what_is_lost_while_there_is_no_gateway(network: Network) -> None:
+@pytest.mark.parametrize("check", [None, limits.CHECK])
+async def test_nothing_is_sent_for_what_is_lost_while_there_is_no_gateway(
+    network: Network, check: float | None
+) -> None:
     class Gone(SimulatedGateway):
         gone = False
 
@@ -161,7 +164,7 @@ async def test_nothing_is_sent_for_what_is_lost_while_there_is_no_gateway(networ
 
     async with Gone(max_lifetime=60, upnp=False) as simulated:
         network.gateway = simulated.gateway
-        async with PortMapper() as mapper:
+        async with PortMapper(check=check) as mapper:
             mapping = await mapper.map(4001, external_port=4101)
             network.become(None)
             simulated.gone = True
@@ -204,6 +207,24 @@ async def test_a_link_that_is_back_goes_once_more_and_is_back_for_good(network: 
             network.become(simulated.gateway)
             await anyio.sleep(limits.RECOVERY_GAP)
             assert mapping.external_port == 4101
+
+
+@pytest.mark.conforms("F36")
+async def test_announcements_are_asked_about_once_the_gateway_is_back(network: Network) -> None:
+    """Without a default route there is no gateway, but that it was is still heard on the link."""
+    async with SimulatedGateway() as simulated:
+        network.gateway = simulated.gateway
+        async with PortMapper() as mapper:
+            await mapper.map(4001)
+            network.become(None)
+            await anyio.sleep(2)
+            simulated.datagrams.clear()
+            announce(simulated, ANNOUNCEMENTS["pcp"])
+            await anyio.sleep(5)
+            assert simulated.datagrams == []
+            network.become(simulated.gateway)
+            await anyio.sleep(2)
+            assert simulated.datagrams != []
 
 
 @pytest.mark.conforms("F10")
