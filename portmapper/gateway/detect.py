@@ -1,5 +1,6 @@
 """Find the gateways of this host."""
 
+import socket
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -46,9 +47,10 @@ def gateway_at(text: str, interface: str | None = None) -> Gateway:
     if address.is_unspecified or address.is_multicast:
         raise InvalidRequest(f"{address} cannot be the address of a gateway")
     try:
-        return _gateway(address, interface, None)
+        return _gateway_through(address, interface)
     except GatewayUnreachable as error:
-        raise NoGateway(f"no route leads to the gateway {address}: {error}") from error
+        way = f"{address} through {safe_text(interface)}" if interface else f"{address}"
+        raise NoGateway(f"no route leads to the gateway {way}: {error}") from error
 
 
 def locate(gateway: Gateway | str | None, interface: str | None = None) -> Gateway:
@@ -78,10 +80,21 @@ def _usable_gateway(one: Candidate) -> Gateway | None:
     return None
 
 
+def _gateway_through(address: IPAddress, interface: str | None) -> Gateway:
+    found = _gateway(address, interface, None)
+    if interface and found.network is None:
+        # Linux takes any IPv4 address for a neighbour where an interface is named.
+        source = _source_facing(address, None)
+        if source != found.source:
+            raise GatewayUnreachable(f"this host reaches it from {source}")
+    return found
+
+
 def _gateway(address: IPAddress, interface: str | None, network: IPv4Network | IPv6Network | None) -> Gateway:
-    source = _source_facing(address)
-    link = None if interface and network else _link_of(address, source)
-    name = interface or (link.interface if link else None) or interface_with(source)
+    wanted = interface or _interface_of_zone(address)
+    source = _source_facing(address, wanted)
+    link = None if wanted and network else _link_of(address, source, wanted)
+    name = wanted or (link.interface if link else None) or interface_with(source)
     around = network or (link.network if link else None)
     return Gateway(
         address=address,
@@ -92,20 +105,28 @@ def _gateway(address: IPAddress, interface: str | None, network: IPv4Network | I
     )
 
 
-def _link_of(address: IPAddress, source: IPAddress) -> Route | None:
+def _interface_of_zone(address: IPAddress) -> str | None:
+    zone = address.scope_id if isinstance(address, IPv6Address) else None
+    if zone and zone.isascii() and zone.isdigit():
+        with suppress(OSError, OverflowError):
+            return socket.if_indextoname(int(zone))
+    return zone
+
+
+def _link_of(address: IPAddress, source: IPAddress, interface: str | None) -> Route | None:
     """Return the route to the link that leads to a gateway: of IPv6 the one that this host's address is on."""
     inside = address if isinstance(address, IPv4Address) else source
     links = (route for route in _read_routes() if route.gateway is None and not route.wide)
-    around = [route for route in links if inside in route.network]
+    around = [route for route in links if inside in route.network and interface in {None, route.interface}]
     return max(around, key=lambda route: route.network.prefixlen, default=None)
 
 
-def _source_facing(address: IPAddress) -> IPAddress:
+def _source_facing(address: IPAddress, interface: str | None) -> IPAddress:
     # A mapping is made for the address that asks (RFC 6887 section 8.1), and nobody far away reaches a link-local or a
     # unique local one: it has to be the address that this host uses for the world, if that is global (section 8.4).
     if isinstance(address, IPv6Address):
         with suppress(GatewayUnreachable):
-            source = source_towards(_FAR_AWAY)
+            source = source_towards(_FAR_AWAY, interface)
             if address.is_link_local or source in _GLOBAL:
                 return source
-    return source_towards(address)
+    return source_towards(address, interface)

@@ -6,6 +6,7 @@ missing route into full time-outs on asyncio, and start a resolver thread for an
 
 import os
 import socket
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -56,8 +57,12 @@ class UdpSocket:
 class Datagram(UdpSocket):
     """A UDP socket connected to one port of one peer: the kernel drops what comes from elsewhere."""
 
-    def __init__(self, remote: IPAddress, port: int, *, source: IPAddress | None = None) -> None:
+    def __init__(
+        self, remote: IPAddress, port: int, *, source: IPAddress | None = None, interface: str | None = None
+    ) -> None:
         def connect(sock: socket.socket) -> None:
+            if interface is not None:
+                _bind_to_interface(sock, interface)
             if source is not None:
                 sock.bind(socket_address(source, 0))
             sock.connect(socket_address(remote, port))
@@ -135,13 +140,19 @@ def _timeout(exchange: Exchange[T], gateway: Gateway, seconds: float) -> Gateway
     )
 
 
-def source_towards(address: IPAddress) -> IPAddress:
+def source_towards(address: IPAddress, interface: str | None = None) -> IPAddress:
     """Return the address of this host from which the kernel would reach `address`; sends nothing.
 
-    Raises GatewayUnreachable when there is no route.
+    On Linux through `interface`, if one is given. Raises GatewayUnreachable when there is no route.
     """
-    with Datagram(address, limits.SERVER_PORT) as datagram:
+    with Datagram(address, limits.SERVER_PORT, interface=interface) as datagram:
         return datagram.source
+
+
+def _bind_to_interface(sock: socket.socket, interface: str) -> None:
+    if sys.platform == "linux":
+        with suppress(PermissionError):  # Linux before 5.7 keeps that for root
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
 
 
 @contextmanager

@@ -109,4 +109,7 @@ def _join(sock: socket.socket, group: IPAddress, port: int, gateway: Gateway) ->
 def interface_index(gateway: Gateway) -> int:
     """Return the number of the interface that leads to an IPv6 gateway. Raises OSError when it has none."""
     scope = gateway.address.scope_id if isinstance(gateway.address, IPv6Address) else None
-    return socket.if_nametoindex(gateway.interface) if gateway.interface else scope_number(scope or "")
+    try:
+        return socket.if_nametoindex(gateway.interface or "")
+    except OSError:  # on Windows netifaces has names of its own
+        return scope_number(scope or "")

@@ -111,6 +111,7 @@ async def test_by_ipv6_it_asks_a_host_and_says_who_answered() -> None:
         ("fe80::1%7", "lo", 1),
         ("2001:db8::1", "lo", 1),
         ("fe80::1%7", None, 7),
+        ("fe80::1%7", "{4D36E972-E325-11CE-BFC1-08002BE10318}", 7),
     ],
 )
 async def test_the_interface_is_the_one_that_is_named_else_the_zone(

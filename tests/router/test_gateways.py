@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,6 +134,37 @@ def test_a_link_local_gateway_has_its_zone(host: Host) -> None:
     host.ip("-6", "route", "add", "default", "via", "fe80::1", "dev", "eth0")
     assert host.found() == [("fe80::1%eth0", "eth0", True)]
     assert host.netifaces() == [("fe80::1%eth0", "eth0")]
+
+
+def sources(host: Host, *arguments: str) -> list[tuple[str, str]]:
+    """Return interface and source of each gateway, best first."""
+    lines = host.run("gateway", "--json", *arguments).stdout.splitlines()
+    return [(one["interface"], one["source"]) for one in map(json.loads, lines) if one["event"] == "gateway"]
+
+
+def test_two_links_to_one_network_have_an_address_each(host: Host) -> None:
+    """As a WLAN beside the cable."""
+    host.ip("addr", "add", "192.168.1.20/24", "dev", "wlan0")
+    host.ip("route", "add", "default", "via", "192.168.1.1", "dev", "eth0", "metric", "100")
+    host.ip("route", "add", "default", "via", "192.168.1.1", "dev", "wlan0", "metric", "600")
+    assert sources(host) == [("eth0", "192.168.1.10"), ("wlan0", "192.168.1.20")]
+    assert sources(host, "--interface", "wlan0") == [("wlan0", "192.168.1.20")]
+    assert sources(host, "--interface", "wlan0", "--gateway", "192.168.1.1") == [("wlan0", "192.168.1.20")]
+
+
+@pytest.mark.parametrize("interface", ["wlan0", "nope"])
+def test_a_gateway_that_is_not_there_through_the_interface_that_was_named_is_none(host: Host, interface: str) -> None:
+    done = host.run("gateway", "--gateway", "192.168.1.1", "--interface", interface)
+    assert done.returncode == 3
+    assert f"no route leads to the gateway 192.168.1.1 through {interface}" in done.stderr
+
+
+def test_the_interface_of_a_link_local_gateway_is_that_of_its_zone(host: Host) -> None:
+    for name in ("eth0", "wlan0"):
+        host.ip("addr", "add", "fe80::20/64", "dev", name, "nodad")
+    number = in_namespace(host.namespace, lambda: socket.if_nametoindex("wlan0"))
+    for zone in ("wlan0", str(number)):
+        assert [name for name, _ in sources(host, "--gateway", f"fe80::1%{zone}")] == ["wlan0"]
 
 
 def test_no_default_is_said(host: Host) -> None:
