@@ -303,7 +303,7 @@ class Engine:
     def _wake_lost(self, now: float) -> list[Action]:
         """Try for what is lost again: once in 10 s, but at once if its search had to make way."""
         lost, again = self._lost(), self._last_wake + limits.RECOVERY_GAP
-        if now >= again:
+        if lost and now >= again:
             self._last_wake = now
             return self._wake(lost, now)
         for key in lost:  # the network may have gone again since, and nothing else may tell that it is back

@@ -102,6 +102,18 @@ def test_a_gateway_that_answers_within_those_10_s_is_asked_at_their_end(engine: 
     assert tick(engine, LEASE + 100) == [(LEASE + 20 + limits.RECOVERY_GAP + limits.RECOVERY_PACE, ATTEMPT)]
 
 
+def test_an_answer_while_nothing_was_lost_puts_off_none() -> None:
+    held = Engine(lambda: 0.5)
+    held.handle(granted(0.0), 0.0)
+    assert held.handle(events.Answering(), LEASE - 1) == []
+    assert held.handle(events.Tick(), LEASE) == [Lose(1)]
+    assert tick(held, LEASE) == [(LEASE, ATTEMPT)]
+    held.handle(events.Failed(1, GatewayTimeout("silence")), LEASE)
+    held.handle(events.Ended((1,)), LEASE)
+    held.handle(events.Answering(), LEASE + 1)
+    assert held.next_attempt(1) == LEASE + 1 + limits.RECOVERY_PACE
+
+
 def test_what_was_granted_meanwhile_is_not_asked_for_again(engine: Engine) -> None:
     tick(engine, LEASE)
     engine.handle(events.Answering(), LEASE + 0.01)
