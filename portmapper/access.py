@@ -11,6 +11,7 @@ from portmapper.asking import ask
 from portmapper.backend import Backend, BackendOptions
 from portmapper.errors import (
     MapperClosed,
+    NoGateway,
     NoService,
     PortMapperError,
     RequestRefused,
@@ -56,6 +57,7 @@ class Access:
         self._state_lost = state_lost
         self._moved = moved
         self._gateway: Gateway | None = None
+        self._behind = False  # another, since its link is down
         self._trusted: tuple[Backend, float] | None = None
         self._memory: dict[str, Any] = {}
         self._opened: list[Backend] = []
@@ -85,6 +87,11 @@ class Access:
     def relocate(self) -> None:
         """Look it up again: it may be another one, or reached from another address of this host. Raises NoGateway."""
         old, found = self.gateway, self._locate()
+        was_behind, self._behind = self._behind, found != old and _is_behind(old, found)
+        if self._behind:
+            if not was_behind:
+                self._moved(old, found)
+            raise NoGateway(f"the link to the gateway {old} is down")
         if found != old:
             self._gateway, self._trusted, self._memory = found, None, {}
             self.refusals.clear()
@@ -240,6 +247,12 @@ class Access:
         if self._trusted is None or self._trusted[1] < clock.now():
             return None
         return self._trusted[0]
+
+
+def _is_behind(old: Gateway, found: Gateway) -> bool:
+    # One that is named was on this host's link or in its tunnel; what is meant for it would leave by another way now.
+    near, still = ((one.tunnel or one.network is not None) for one in (old, found))
+    return near and not still and found.address == old.address
 
 
 def _loaded(candidate: Candidate) -> type[Backend] | PortMapperError:

@@ -4,7 +4,8 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import anyio
 import pytest
@@ -207,6 +208,25 @@ async def test_a_link_that_is_back_goes_once_more_and_is_back_for_good(network: 
             network.become(simulated.gateway)
             await anyio.sleep(limits.RECOVERY_GAP)
             assert mapping.external_port == 4101
+
+
+@pytest.mark.conforms("F6")
+@pytest.mark.parametrize("near", [{"tunnel": True}, {"network": IPv4Network("127.0.0.0/8")}], ids=["tunnel", "link"])
+async def test_a_gateway_behind_another_is_not_the_one_that_was_near(network: Network, near: dict[str, Any]) -> None:
+    """A VPN goes down: what is meant for its gateway must not leave by the router of the LAN."""
+    async with SimulatedGateway() as simulated:
+        network.gateway = replace(simulated.gateway, **near)
+        async with PortMapper() as mapper:
+            mapping = await mapper.map(4001, lifetime=60)
+            simulated.datagrams.clear()
+            far = replace(simulated.gateway, source=IPv4Address("127.0.0.9"), network=None, tunnel=False)
+            network.become(far)
+            await anyio.sleep(100)
+            assert {mapping.state} == {MappingState.LOST}
+            assert mapper.gateway != far
+            network.become(replace(simulated.gateway, **near))
+            await anyio.sleep(2)
+            assert mapping.state is MappingState.MAPPED
 
 
 @pytest.mark.conforms("F36")

@@ -100,6 +100,27 @@ def test_a_mapping_follows_the_address_of_the_host(make_lab: MakeLab, named: tup
             assert wait_until(lab, EXTERNAL, mapped["external"]["port"]) < WITHIN
 
 
+@pytest.mark.conforms("F6")
+def test_a_gateway_that_is_named_is_not_looked_for_behind_another(make_lab: MakeLab, tmp_path: Path) -> None:
+    """The link to it is gone: the default route would take what is meant for it to the other router, and beyond."""
+    lab = make_lab(min_lifetime=1)
+    with (
+        second_router(lab, tmp_path),
+        answering_everywhere(lab, 8080),
+        lab.running("map", "8080", "--gateway", GATEWAY, "--lifetime", "4") as command,
+    ):
+        command.event()
+        count_packets(lab, f'oifname "eth1" ip daddr {GATEWAY}')
+        default_route(lab, GATEWAY_2)
+        call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
+        assert command.event()["event"] == "lost"
+        time.sleep(3)
+        assert counted(lab) == 0
+        call("ip", "-n", lab.lan, "link", "set", "eth0", "up")
+        assert command.event()["gateway"] == GATEWAY
+        assert counted(lab) == 0
+
+
 @pytest.mark.conforms("F8")
 def test_no_packet_leaves_while_there_is_no_link(make_lab: MakeLab) -> None:
     """With leases of 10 s, which end meanwhile."""
