@@ -3,11 +3,14 @@
 By absolute path, without a shell, with a clean environment, for at most 3 s; what is longer than any table is cut.
 """
 
+import ntpath
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Thread
+from typing import IO
 
 from portmapper import limits
 from portmapper.gateway.tables.iproute import parse_ip_route
@@ -27,14 +30,16 @@ class Program:
 
 
 _NETSTAT = tuple(Program((f"/usr/{folder}/netstat", "-rn"), parse_netstat) for folder in ("sbin", "bin"))
+_ANDROID = Program(("/system/bin/ip", "route", "show", "table", "0"), parse_ip_route)
 PROGRAMS: dict[str, tuple[Program, ...]] = {
     # Without -W FreeBSD may cut a long address into another that is valid.
     "freebsd": (Program(("/usr/bin/netstat", "-rnW"), parse_netstat),),
     "win32": (Program(("{system}\\route.exe", "print"), parse_windows_routes),),
     "linux": (
         Program(("/sbin/ip", "route"), parse_ip_route),
-        Program(("/system/bin/ip", "route", "show", "table", "0"), parse_ip_route),
+        _ANDROID,  # as Python called that until 3.13
     ),
+    "android": (_ANDROID,),
 }
 
 
@@ -56,32 +61,46 @@ def _of_this_system() -> Iterator[Program]:
 
 
 def _output(command: Sequence[str]) -> str:
-    program = command[0].replace("{system}", _system_folder())
+    system = _system_folder()
+    program = command[0].replace("{system}", system)
     if not os.path.isabs(program) or not os.path.isfile(program):  # noqa: PTH117, PTH113 - no more than this
         return ""
+    # Windows finds parts of itself, and of its sockets, by this variable.
+    environment = _ENVIRONMENT | ({"SystemRoot": ntpath.dirname(system)} if system else {})
     try:
-        with (
-            subprocess.Popen(  # noqa: S603 - an absolute path from the table above
-                [program, *command[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=_ENVIRONMENT,
-                close_fds=True,
-            ) as process
-        ):
-            return _read(process)
+        process = subprocess.Popen(  # noqa: S603 - an absolute path from the table above
+            [program, *command[1:]],
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            close_fds=True,
+        )
     except OSError:
         return ""
+    return _read(process)
 
 
 def _read(process: "subprocess.Popen[bytes]") -> str:
-    try:
-        out, _ = process.communicate(timeout=limits.PROGRAM)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return ""
-    return out[: limits.ROUTE_BYTES].decode("utf-8", "replace")
+    # In a thread, because Windows has no other way to wait for a pipe only so long. It is left to itself then: a child
+    # of the program may hold the pipe open.
+    found: list[bytes] = []
+    reader = Thread(target=_read_all, args=(process.stdout, found), daemon=True)
+    reader.start()
+    reader.join(limits.PROGRAM)
+    finished = not reader.is_alive()
+    process.kill()
+    process.wait()
+    return b"".join(found).decode("utf-8", "replace") if finished else ""
+
+
+def _read_all(pipe: IO[bytes], found: list[bytes]) -> None:
+    left = limits.ROUTE_BYTES
+    with pipe:
+        while left > 0 and (chunk := pipe.read(min(left, 65536))):
+            left -= len(chunk)
+            found.append(chunk)
 
 
 def _system_folder() -> str:

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import threading
 import time
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -72,6 +73,52 @@ def test_a_program_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     begin = time.monotonic()
     assert routes((script(tmp_path, "exec sleep 60"),)) == []
     assert time.monotonic() - begin < 3
+
+
+def test_of_a_program_that_never_ends_no_more_is_read_than_any_table_has(tmp_path: Path) -> None:
+    """S48: it would fill the memory for as long as it is given."""
+    begin = time.monotonic()
+    found = routes((script(tmp_path, f"cat <<'END'\n{NETSTAT}\nEND\nexec yes"),))
+    assert [str(one.gateway) for one in rank(found)] == ["192.0.2.1"]
+    assert time.monotonic() - begin < limits.PROGRAM
+
+
+def test_a_child_of_a_program_that_keeps_its_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PROGRAM", 0.2)
+    begin = time.monotonic()
+    assert routes((script(tmp_path, "sleep 2 & wait"),)) == []
+    assert time.monotonic() - begin < 1.5
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(5)
+
+
+def test_windows_is_told_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "_system_folder", lambda: r"C:\Windows\system32")
+    routes((script(tmp_path, f"/usr/bin/env > {tmp_path}/environment"),))
+    assert r"SystemRoot=C:\Windows" in (tmp_path / "environment").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("platform", "commands"),
+    [
+        ("android", ["/system/bin/ip"]),
+        ("linux", ["/sbin/ip", "/system/bin/ip"]),
+        ("darwin", ["/usr/sbin/netstat", "/usr/bin/netstat"]),
+        ("freebsd14", ["/usr/bin/netstat"]),
+        ("openbsd7", ["/usr/sbin/netstat", "/usr/bin/netstat"]),
+        ("win32", ["{system}\\route.exe"]),
+    ],
+)
+def test_each_system_has_its_programs(platform: str, commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python calls Android so from 3.13 on (PEP 738)."""
+    output = Mock(return_value="")
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(programs, "_output", output)
+    assert programs.read_routes() == []
+    assert [command[0] for ((command,), _) in output.call_args_list] == commands
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="procfs")
@@ -212,7 +259,7 @@ def test_before_that_comes_the_one_that_the_system_would_use(monkeypatch: pytest
         "default": {socket.AF_INET: ("198.51.100.1", CABLE)},
     }
     tell(monkeypatch, gateways, ON_WINDOWS)
-    monkeypatch.setattr(interfaces, "source_towards", lambda _: IPv4Address("192.0.2.10"))
+    monkeypatch.setattr(interfaces, "source_towards", Mock(return_value=IPv4Address("192.0.2.10")))
     assert [one[0] for one in told_candidates()] == ["192.0.2.1", "198.51.100.1"]
 
 
