@@ -42,7 +42,7 @@ def _calls(tree: ast.AST, around: ast.AST | None = None) -> Iterator[tuple[ast.C
 
 
 def _templates(value: ast.expr, around: ast.AST | None, tree: ast.Module) -> Iterator[str]:
-    """Return the texts that an argument may be: written there, assigned before, or returned by a function beside."""
+    """Return the texts that an argument may be: written there, assigned before, or returned by a function."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         yield value.value
     elif isinstance(value, ast.JoinedStr):
@@ -54,10 +54,20 @@ def _templates(value: ast.expr, around: ast.AST | None, tree: ast.Module) -> Ite
         for assigned in _assigned(value.id, around):
             yield from _templates(assigned, around, tree)
     elif isinstance(value, ast.Call):
-        for function in (one for one in tree.body if _is_function(one, value.func)):
+        for function, module in _functions(value.func, tree):
             for node in ast.walk(function):
                 if isinstance(node, ast.Return) and node.value is not None:
-                    yield from _templates(node.value, function, tree)
+                    yield from _templates(node.value, function, module)
+
+
+def _functions(called: ast.expr, tree: ast.Module) -> Iterator[tuple[ast.AST, ast.Module]]:
+    """Return the function of that name with its module: this one, or that which it was imported from."""
+    yield from ((one, tree) for one in tree.body if _is_function(one, called))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and _name(called) in {one.name for one in node.names}:
+            path = ROOT.joinpath(*str(node.module).split(".")).with_suffix(".py")
+            if path.is_file():
+                yield from _functions(called, ast.parse(path.read_bytes()))
 
 
 def _part(part: ast.expr, around: ast.AST | None, tree: ast.Module) -> str:
