@@ -1,8 +1,6 @@
 """What a mapper does when the network changes under it, or the machine was asleep."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -12,13 +10,11 @@ import pytest
 
 from portmapper import Lost, Mapped, PortMapper, limits
 from portmapper.engine.events import TakenBack
-from portmapper.gateway import watch
-from portmapper.gateway.watch import PollingBell, SleepWatch, Watch
 from portmapper.model import IPAddress, MappingState
 from portmapper.net import clock
 from portmapper.testing import SimulatedGateway
 from tests.announcing import ANNOUNCEMENTS, announce
-from tests.moving import Network, Ringing
+from tests.moving import Network
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
@@ -296,70 +292,3 @@ async def test_jumps_of_the_wall_clock_lead_to_nothing(
             monkeypatch.setattr(time, "time", lambda: real() + jump)
             await anyio.sleep(60)
             assert simulated.datagrams == []
-
-
-# --- The watch itself
-
-
-@asynccontextmanager
-async def watching(bell: watch.Bell) -> AsyncIterator[list[bool]]:
-    reactions: list[bool] = []
-
-    async def react(slept: bool) -> None:
-        reactions.append(slept)
-
-    async with anyio.create_task_group() as tasks:
-        with Watch(bell) as watched:
-            tasks.start_soon(watched.run, react)
-            await anyio.sleep(0.01)
-            yield reactions
-            tasks.cancel_scope.cancel()
-
-
-async def test_a_burst_is_one_change() -> None:
-    bell = Ringing()
-    async with watching(bell) as reactions:
-        for _ in range(9):
-            bell.ring()
-            await anyio.sleep(limits.QUIET / 2)
-        assert reactions == []
-        await anyio.sleep(1)
-        assert reactions == [False]
-    assert bell.closed
-
-
-async def test_a_link_that_flaps_for_ever_is_looked_at_every_second() -> None:
-    bell = Ringing()
-    async with watching(bell) as reactions:
-        for _ in range(200):
-            bell.ring()
-            await anyio.sleep(limits.QUIET / 2)
-        assert 5 <= len(reactions) <= 12
-
-
-async def test_where_the_system_tells_nothing_the_routes_are_looked_at_every_5_seconds() -> None:
-    looks = 0
-    state = "a"
-
-    def snapshot() -> str:
-        nonlocal looks
-        looks += 1
-        return state
-
-    async with watching(PollingBell(snapshot)) as reactions:
-        await anyio.sleep(60)
-        assert looks <= 14
-        assert reactions == []
-        state = "b"
-        await anyio.sleep(limits.POLL + 1)
-        assert reactions == [False]
-        await anyio.sleep(60)
-        assert reactions == [False]
-
-
-def test_a_busy_machine_is_not_asleep_and_a_stopped_one_is() -> None:
-    sleep = SleepWatch(100.0)
-    assert not sleep.observe(100.0 + limits.WATCH_TICK + limits.ASLEEP)
-    assert not sleep.observe(105.0 + limits.WATCH_TICK + limits.ASLEEP)
-    assert sleep.observe(105.1 + 2 * (limits.WATCH_TICK + limits.ASLEEP))
-    assert not sleep.observe(106.0 + 2 * (limits.WATCH_TICK + limits.ASLEEP))

@@ -58,6 +58,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.dice = random.Random(seed)
+        self.jitter = random.Random(seed)  # the library's own: what happens does not depend on how often it throws
         self.log: list[str] = []
         self.bell = Bell()
         self.routers = [Router(1), Router(2)]
@@ -91,7 +92,7 @@ class World:
             patch("portmapper.attending.listen", _deaf),
             patch("portmapper.attending.listen_for_restarts", _deaf),
             patch("portmapper.attending.listen_for_updates", _deaf),
-            patch("random.random", self.dice.random),
+            patch("random.random", self.jitter.random),
             patch.object(clock, "now", self.now),
             patch.object(limits, "WATCH_TICK", TICK),
         ):
