@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.router.conftest import MakeLab
 from tests.router.namespaces import PREFIX, call, in_namespace, inside
 
 _counter = itertools.count()
@@ -180,15 +181,10 @@ def test_what_leads_nowhere_is_no_gateway(host: Host) -> None:
     assert [one for one in host.found() if one[2]] == [("192.168.1.1", "eth0", True)]
 
 
-def test_no_program_is_run_and_no_name_is_looked_up_and_nothing_listens(host: Host, tmp_path: Path) -> None:
-    """S48: traps with the names of helper programs come first in PATH; an audit hook notes what is done."""
-    host.ip("route", "add", "default", "via", "192.168.1.1")
-    for name in ("netstat", "ip", "route", "ifconfig"):
-        trap = tmp_path / name
-        trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/{name}.ran\n")
-        trap.chmod(0o755)
-    watched = """
+# An audit hook notes what is done; trio, where it is installed, runs a program when it is imported.
+WATCHING = """
 import sys
+sys.modules["trio"] = None
 seen = []
 WATCHED = {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.system", "socket.getaddrinfo",
            "socket.gethostbyname", "socket.gethostbyaddr"}
@@ -199,6 +195,17 @@ class Watched(plain):
     def listen(self, *arguments):
         seen.append("listen")
 socket.socket = Watched
+"""
+
+
+def test_no_program_is_run_and_no_name_is_looked_up_and_nothing_listens(host: Host, tmp_path: Path) -> None:
+    """S48: traps with the names of helper programs come first in PATH."""
+    host.ip("route", "add", "default", "via", "192.168.1.1")
+    for name in ("netstat", "ip", "route", "ifconfig"):
+        trap = tmp_path / name
+        trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/{name}.ran\n")
+        trap.chmod(0o755)
+    watched = f"""{WATCHING}
 async def main():
     async with portmapper.PortMapper() as mapper:
         print(mapper.gateway)
@@ -212,6 +219,20 @@ print(seen)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=20)
     assert done.stdout.split("\n")[:2] == ["192.168.1.1", "[]"], done.stderr
     assert not list(tmp_path.glob("*.ran"))
+
+
+@pytest.mark.parametrize("backend", ["pcp", "natpmp", "upnp"])
+def test_nor_where_a_port_is_opened(make_lab: MakeLab, backend: str) -> None:
+    lab = make_lab()
+    watched = f"""{WATCHING}
+async def main():
+    async with portmapper.open_mapping(8080, backends=["{backend}"]) as mapping:
+        print(mapping.backend.name)
+anyio.run(main)
+print(seen)
+"""
+    done = subprocess.run([*inside(lab.lan), sys.executable, "-c", watched], capture_output=True, text=True, timeout=20)
+    assert done.stdout.split("\n")[:2] == [backend, "[]"], done.stderr
 
 
 @pytest.mark.parametrize(
