@@ -170,6 +170,7 @@ RINGS = 4096  # messages dropped in one go: another program may change routes al
 
 # --- Host -------------------------------------------------------------------------------------------------------------
 PROGRAM = 3.0  # for a program of the system to print its routes
+PROGRAM_PIPE = 0.5  # for its pipe to be closed, once it was ended: a program that it left behind may keep it open
 TUNNEL_LIFETIME = 60  # asked for by default through a tunnel: what VPN providers grant, and renewed every half minute
 ROUTE_BYTES = 1024 * 1024  # full BGP tables exist on hosts; that of IPv4 begins with the default route
 STATE_KEY = 32  # bytes of the secret from which PCP nonces are derived

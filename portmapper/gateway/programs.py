@@ -83,8 +83,8 @@ def _output(command: Sequence[str]) -> str:
 
 
 def _read(process: "subprocess.Popen[bytes]") -> str:
-    # In a thread, because Windows has no other way to wait for a pipe only so long. It is left to itself then: a child
-    # of the program may hold the pipe open.
+    # In a thread, because Windows has no other way to wait for a pipe only so long. It ends with the program; only where
+    # a child of that holds the pipe open it is left to itself.
     found: list[bytes] = []
     reader = Thread(target=_read_all, args=(process.stdout, found), daemon=True)
     reader.start()
@@ -92,6 +92,7 @@ def _read(process: "subprocess.Popen[bytes]") -> str:
     finished = not reader.is_alive()
     process.kill()
     process.wait()
+    reader.join(limits.PROGRAM_PIPE)
     return b"".join(found).decode("utf-8", "replace") if finished else ""
 
 
