@@ -7,6 +7,11 @@ from collections.abc import Container
 from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, TOKEN, Lab, answering
 
 PROTOCOLS = ("tcp", "udp")
+AGE = 5.0
+"""Seconds in the life of a router, after which a restart shows in its epoch at once.
+
+RFC 6886 section 3.6 forgives 2 s and an eighth of the time, and miniupnpd may begin with an epoch of 1.
+"""
 
 
 def open_and_close(lab: Lab, backend: str, *options: str, lifetimes: Container[int] = (7200,)) -> None:

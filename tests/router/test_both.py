@@ -8,6 +8,7 @@ import pytest
 
 from tests.router.conftest import MakeLab
 from tests.router.lab import TOKEN, Lab, Running, answering
+from tests.router.opening import AGE
 from tests.router.test_way_out import rules_left
 
 BACKENDS = ("pcp", "natpmp", "upnp")
@@ -48,7 +49,7 @@ def test_both_are_reached_at_the_port_that_is_wished_for_also_after_a_restart_of
         for port, backend in ports.items():
             assert external_port(commands[port], backend) == port + 1000
             assert reached(lab, port + 1000)
-        time.sleep(3)  # an epoch of 0 after one of 0 is no restart
+        time.sleep(AGE)
         lab.reboot()
         for command in commands.values():
             assert [command.event()["event"] for _ in range(2)] == ["restored", "restored"]

@@ -13,6 +13,7 @@ from tests.faults.gaps import RENEWING, probe
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, TOKEN, WAN_ADDRESS, Lab, answering
 from tests.router.namespaces import add_address, call, inside, output
+from tests.router.opening import AGE
 
 EXTERNAL_LATER = "8.8.4.7"
 LONG = "PORTMAPPER_SOAK" in os.environ
@@ -64,7 +65,7 @@ def test_another_external_address_is_one_event_with_the_new_address_f5(make_lab:
     lab = make_lab()
     with lab.running("map", "8080", "--backend", backend) as command:
         command.event()
-        time.sleep(3)  # miniupnpd's epoch begins anew then, and one of 0 after one of 0 is nothing new
+        time.sleep(AGE)
         renumber_wan(lab)
         begin = time.monotonic()
         changed = command.event()

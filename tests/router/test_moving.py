@@ -9,6 +9,7 @@ import pytest
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, Lab
 from tests.router.namespaces import add_address, call
+from tests.router.opening import AGE
 from tests.router.second import (
     EXTERNAL_2,
     GATEWAY_2,
@@ -73,7 +74,7 @@ def test_a_restart_of_the_router_while_the_link_is_down_is_noticed_when_it_is_ba
     lab = make_lab()
     with answering_everywhere(lab, 8080), lab.running("map", "8080") as command:
         command.event()
-        time.sleep(3)  # an epoch of 0 after one of 0 is no restart
+        time.sleep(AGE)
         call("ip", "-n", lab.lan, "link", "set", "eth0", "down")
         lab.reboot()
         time.sleep(1)

@@ -12,6 +12,7 @@ from tests.faults.figures import spread
 from tests.router.conftest import MakeLab
 from tests.router.lab import TOKEN, Lab, answering
 from tests.router.namespaces import inside
+from tests.router.opening import AGE
 
 LONG = "PORTMAPPER_SOAK" in os.environ
 ROUNDS = 50 if LONG else 2
@@ -47,7 +48,7 @@ def restart_and_measure(lab: Lab, rounds: int, within: float, *options: str) -> 
         for name, port in PORTS.items():
             command = stack.enter_context(lab.running("map", str(port), "--backend", name, *options))
             assert command.event()["event"] == "mapped"
-        time.sleep(3)  # an epoch of 0 after one of 0 is no restart
+        time.sleep(AGE)
         for number in range(rounds):
             if number:
                 time.sleep(QUIET + random.random())

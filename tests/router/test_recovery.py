@@ -6,7 +6,7 @@ import pytest
 
 from tests.router.conftest import MakeLab
 from tests.router.lab import EXTERNAL, TOKEN, answering
-from tests.router.opening import wait_until_reached
+from tests.router.opening import AGE, wait_until_reached
 
 
 @pytest.mark.conforms("F1", "NP-58", "NP-61", "NP-65", "NP-69", "PC-77", "PC-149", "PC-151")
@@ -19,7 +19,7 @@ def test_every_mapping_is_back_with_its_port_after_a_restart(make_lab: MakeLab, 
     with answering(lab, *ports), lab.running("map", *wishes, "--backend", backend) as command:
         for external in ports.values():
             assert command.event()["external"] == {"address": EXTERNAL, "port": external}
-        time.sleep(3)  # an epoch of 0 after one of 0 is no restart
+        time.sleep(AGE)
         lab.reboot()
         assert lab.reach_tcp(9001, timeout=0.3) is None
         for external in ports.values():

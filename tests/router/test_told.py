@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.router.conftest import MakeLab
 from tests.router.lab import TOKEN, Lab, answering
 from tests.router.namespaces import call, inside
+from tests.router.opening import AGE
 from tests.router.test_way_out import rules_left
 
 HOOK = "echo $PORTMAPPER_EVENT $PORTMAPPER_EXTERNAL_PORT $PORTMAPPER_PREVIOUS_PORT >> {}/hook"
@@ -56,7 +57,7 @@ def test_a_reboot_that_gives_the_port_to_another_host_is_told_with_the_new_port(
         assert command.event()["event"] == "mapped"
         until(lambda: (ears.port, ears.hook) == ("9001\n", ["mapped 9001"]))
         assert lab.reach_tcp(9001) == TOKEN
-        time.sleep(3)  # an epoch of 0 after one of 0 is no restart
+        time.sleep(AGE)
         lose_everything(lab)
         (tmp_path / "lab0" / "leases").write_text(THEIRS)
         lab.start_daemon()
