@@ -83,8 +83,8 @@ def _output(command: Sequence[str]) -> str:
 
 
 def _read(process: "subprocess.Popen[bytes]") -> str:
-    # In a thread, because Windows has no other way to wait for a pipe only so long. It ends with the program; only where
-    # a child of that holds the pipe open it is left to itself.
+    # In a thread, because Windows has no other way to wait for a pipe only so long. It ends with the program, except
+    # where a child of that holds the pipe open: then it is left to itself.
     found: list[bytes] = []
     reader = Thread(target=_read_all, args=(process.stdout, found), daemon=True)
     reader.start()
