@@ -82,8 +82,8 @@ def _usable_gateway(one: Candidate) -> Gateway | None:
 
 def _gateway_through(address: IPAddress, interface: str | None) -> Gateway:
     found = _gateway(address, interface, None)
-    if interface and found.network is None:
-        # Linux takes any IPv4 address for a neighbour where an interface is named.
+    if interface and isinstance(address, IPv4Address) and found.network is None:
+        # Linux takes any such address for a neighbour where an interface is named.
         source = _source_facing(address, None)
         if source != found.source:
             raise GatewayUnreachable(f"this host reaches it from {source}")

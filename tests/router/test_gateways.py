@@ -153,6 +153,19 @@ def test_two_links_to_one_network_have_an_address_each(host: Host) -> None:
     assert sources(host, "--interface", "wlan0", "--gateway", "192.168.1.1") == [("wlan0", "192.168.1.20")]
 
 
+def test_two_links_have_an_ipv6_address_each(host: Host) -> None:
+    for number, name in enumerate(("eth0", "wlan0"), 1):
+        for address in (f"2001:db8:{number}::10/64", f"fe80::{number}0/64"):
+            host.ip("addr", "add", address, "dev", name, "nodad")
+        host.ip("-6", "route", "add", "default", "via", "fe80::1", "dev", name, "metric", f"{number}00")
+    both = [("eth0", "2001:db8:1::10"), ("wlan0", "2001:db8:2::10")]
+    assert sources(host) == both
+    for name, source in both:
+        assert sources(host, "--interface", name) == [(name, source)]
+        assert sources(host, "--interface", name, "--gateway", f"fe80::1%{name}") == [(name, source)]
+        assert sources(host, "--gateway", f"fe80::1%{name}") == [(name, source)]
+
+
 @pytest.mark.parametrize("interface", ["wlan0", "nope"])
 def test_a_gateway_that_is_not_there_through_the_interface_that_was_named_is_none(host: Host, interface: str) -> None:
     done = host.run("gateway", "--gateway", "192.168.1.1", "--interface", interface)
