@@ -1,6 +1,6 @@
 """One port, open on every gateway of this host at once."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from collections.abc import Mapping as Dict
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -8,7 +8,7 @@ from typing import Any, Self, TypeAlias
 
 import anyio
 
-from portmapper.errors import InvalidRequest, MapperClosed, PortMapperError
+from portmapper.errors import InvalidRequest, MapperClosed, NoGateway, PortMapperError
 from portmapper.gateway import detect
 from portmapper.mapper import PortMapper
 from portmapper.mapping import Mapping
@@ -32,13 +32,18 @@ class EveryGateway:
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
-        wanted = detect.gateways() if self._wanted is None else self._wanted
         async with AsyncExitStack() as stack:
-            for gateway in wanted:
-                mapper = await stack.enter_async_context(PortMapper(gateway=gateway, **self._options))
+            for made in self._made():
+                mapper = await stack.enter_async_context(made)
                 self._mappers[mapper.gateway] = mapper
             self._stack = stack.pop_all()
         return self
+
+    def _made(self) -> Iterator[PortMapper]:
+        if self._wanted is not None:
+            return (PortMapper(gateway=gateway, **self._options) for gateway in self._wanted)
+        options = {**self._options}
+        return (_following(gateway, options) for gateway in detect.gateways(options.pop("interface", None)))
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -94,3 +99,11 @@ class EveryGateway:
         if invalid and len(invalid) == len(results):
             raise invalid[0]
         return {gateway: results[gateway] for gateway in self._mappers}
+
+
+def _following(gateway: Gateway, options: Dict[str, Any]) -> PortMapper:
+    """Return a mapper that looks `gateway` up again, by its address, when the network changes."""
+    try:
+        return PortMapper(gateway=str(gateway), interface=gateway.interface, **options)
+    except NoGateway:  # only its default route leads there
+        return PortMapper(gateway=gateway, **options)

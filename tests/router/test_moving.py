@@ -4,10 +4,13 @@ import os
 import time
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
+from portmapper import EveryGateway, Mapping
 from tests.router.conftest import MakeLab
-from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, Lab
+from tests.router.lab import EXTERNAL, GATEWAY, LAN_ADDRESS, NEIGHBOUR_ADDRESS, Lab
 from tests.router.namespaces import add_address, call
 from tests.router.opening import AGE
 from tests.router.second import (
@@ -120,6 +123,28 @@ def test_a_gateway_that_is_named_is_not_looked_for_behind_another(make_lab: Make
         call("ip", "-n", lab.lan, "link", "set", "eth0", "up")
         assert command.event()["gateway"] == GATEWAY
         assert counted(lab) == 0
+
+
+@pytest.mark.conforms("F9")
+def test_the_mappings_on_every_gateway_follow_the_address_of_the_host_too(make_lab: MakeLab) -> None:
+    lab = make_lab()
+
+    async def map_and_renumber() -> tuple[list[str], list[str]]:
+        async with EveryGateway() as everywhere:
+            results = await everywhere.map(8080)
+            mapping = results[next(iter(results))]
+            assert isinstance(mapping, Mapping)
+            events = mapping.events()
+            before = await anext(events)
+            await anyio.to_thread.run_sync(lab.renumber, NEIGHBOUR_ADDRESS)
+            with anyio.fail_after(5):
+                lost, mapped = await anext(events), await anext(events)
+            kinds = [type(event).__name__ for event in (before, lost, mapped)]
+            return kinds, [str(mapping.gateway), str(mapping.gateway.source)]
+
+    kinds, ends = lab.ask(map_and_renumber)
+    assert kinds == ["Mapped", "Lost", "Mapped"]
+    assert ends == [GATEWAY, NEIGHBOUR_ADDRESS]
 
 
 @pytest.mark.conforms("F8")
