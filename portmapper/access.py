@@ -220,7 +220,7 @@ class Access:
             if refusal is not None:
                 selection.reject(*refusal)
             grant = await self._ask_in_turn(selection, request)
-        self._keep(grant.backend, trust=not patient)  # not before the wait at the end of the block: nobody uses it yet
+        self._keep(grant, trust=not patient)  # not before the wait at the end of the block: nobody uses it yet
         return grant
 
     async def _ask_in_turn(self, selection: Selection, request: MappingRequest) -> Grant:
@@ -238,10 +238,11 @@ class Access:
         if isinstance(reason, RequestRefused) and reason.general:
             self.refusals.note(backend.name, None, reason, clock.now())
 
-    def _keep(self, backend: Backend, *, trust: bool) -> None:
-        self._opened.append(backend)
-        if trust:  # a patient one is too slow for somebody who waits
-            self._trusted = (backend, clock.now() + limits.BACKEND_TRUST)
+    def _keep(self, grant: Grant, *, trust: bool) -> None:
+        self._opened.append(grant.backend)
+        here = grant.lease.gateway == self.gateway  # else the network changed meanwhile, and this is of the old one
+        if trust and here:  # a patient one is too slow for somebody who waits
+            self._trusted = (grant.backend, clock.now() + limits.BACKEND_TRUST)
 
     def _trusted_backend(self) -> Backend | None:
         if self._trusted is None or self._trusted[1] < clock.now():

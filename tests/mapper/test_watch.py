@@ -108,6 +108,31 @@ async def test_a_new_gateway_that_was_silent_is_asked_when_it_announces_itself_a
         assert old.datagrams == []
 
 
+@pytest.mark.conforms("F6")
+@pytest.mark.parametrize("backend", ["pcp", "natpmp"])
+async def test_a_grant_that_comes_after_the_move_is_not_asked_for_again_there(network: Network, backend: str) -> None:
+    """It was trusted for ten minutes, and asked again at once, without a pause, for it was not of the new gateway."""
+
+    class Slow(SimulatedGateway):
+        asked = 0
+
+        def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
+            if data[1] == 0:
+                return super().answer_datagram(data, sender)
+            self.asked += 1
+            if self.asked == 1:
+                network.become(new.gateway)
+            return super().answer_datagram(data, sender) if self.asked == 2 else []
+
+    async with Slow() as old, SimulatedGateway() as new:
+        network.gateway = old.gateway
+        async with PortMapper(backends=[backend]) as mapper:
+            mapping = await mapper.map(4001)
+            assert mapping.gateway == new.gateway
+            assert old.asked == 2
+            assert len(list(new.table)) == 1
+
+
 async def test_a_change_that_changes_nothing_asks_nothing(network: Network) -> None:
     async with SimulatedGateway() as simulated:
         network.gateway = simulated.gateway
