@@ -57,8 +57,7 @@ class ModelBackend(Backend):
     def lease(self, request: MappingRequest, entry: Entry) -> Lease:
         entry.doubtful = self._router.left
         external = Endpoint(self._router.address, entry.external_port)
-        granted = min(request.lifetime, self._router.longest)
-        return lease_for(self, request, self._gateway, external, lifetime=granted)
+        return lease_for(self, request, self._gateway, external, lifetime=entry.lifetime)
 
 
 class KeyedBackend(ModelBackend):

@@ -29,6 +29,7 @@ class Entry:
     client: IPv4Address
     ends: float
     doubtful: bool = False
+    lifetime: int = 0  # as granted last, whatever the router would grant when the answer arrives
 
 
 @dataclass(eq=False)
@@ -96,7 +97,8 @@ class Router:
             entry = Entry(protocol, external_port, internal_port, HOST, 0.0)
             self.entries.append(entry)
         entry.internal_port = internal_port
-        entry.ends = clock.now() + min(lifetime, self.longest)
+        entry.lifetime = min(lifetime, self.longest)
+        entry.ends = clock.now() + entry.lifetime
         entry.doubtful = self.mute or self.slow > 0
         return entry
 
