@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, ClassVar, Self
 
 from portmapper.errors import RemoteError, UnsupportedRequest
@@ -105,6 +106,13 @@ class Backend(ABC):
         None when that cannot be seen: the mapper extends it instead, which repairs it too. Raises MappingGone.
         """
         return None
+
+    def renewal_span(self, lease: Lease) -> float:  # noqa: ARG002 - for those who need more time for it
+        """Return the seconds as of whose lifetime `lease` is to be renewed; infinity for those that it has.
+
+        Less than these has it renewed sooner, and more often.
+        """
+        return inf
 
     @abstractmethod
     async def unmap(self, lease: Lease) -> None:

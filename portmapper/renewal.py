@@ -54,8 +54,10 @@ class Renewer:
         lease = holding.lease
         lifetime = inf if lease.permanent else lease.lifetime
         holding.ends = granted + lifetime
-        # A lease without end does not outlive a restart of the gateway: it is made again as often as one with an end.
-        span = max(lease.request.lifetime, limits.PERMANENT_SPAN) if lease.permanent else inf
+        if lease.permanent:  # it does not outlive a restart of the gateway: made again as often as one with an end
+            span = max(lease.request.lifetime, limits.PERMANENT_SPAN)
+        else:
+            span = holding.backend.renewal_span(lease)
         place = Place(Service(lease.gateway, lease.backend), lease.external.port, lease.request.protocol)
         self._tell(events.Granted(holding, place, granted, lifetime, span))
 

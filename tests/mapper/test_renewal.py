@@ -247,3 +247,16 @@ async def test_an_exact_mapping_that_is_renewed_to_another_port_is_lost_and_not_
                 assert list(simulated.table) == []
             assert isinstance(await anext(stream), Mapped)
             assert mapping.external_port == 21260
+
+
+@virtual
+@pytest.mark.conforms("F37")
+@pytest.mark.parametrize(
+    ("backend", "lifetime", "begin"), [("upnp", 120, 45), ("upnp", 121, 60.5), ("natpmp", 120, 60)]
+)
+async def test_a_short_lease_by_upnp_is_renewed_sooner(backend: str, lifetime: int, begin: float) -> None:
+    """Several questions by TCP take seconds where packets are lost."""
+    async with SimulatedGateway() as simulated:
+        async with PortMapper(gateway=simulated.gateway, backends=[backend]) as mapper:
+            mapping = await mapper.map(4001, lifetime=lifetime)
+            assert begin - 1 <= mapping.next_attempt <= begin * 1.25
