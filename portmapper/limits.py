@@ -99,6 +99,7 @@ SCHEDULED_LIFETIME = 86400  # RFC 6887 section 15: behave as with 24 h when a ga
 UPNP_LIFETIME = 604800  # WANIPConnection:2 section 2.3.16: 1..604800
 PINHOLE_LIFETIME = 86400  # WANIPv6FirewallControl:1 section 2.4.8: 1..86400
 UPNP_SHORT_SPAN = 0.75  # a lease of SHORT_LEASE or less is renewed as one that is so much shorter: at 4 of 10 s, not 5
+UPNP_ADDRESS_SHARE = 0.05  # of a lease that is renewed, the time to ask for the address too: the old one will do
 PERMANENT_SPAN = 120.0  # a lease without end is renewed as one of the lifetime asked for, but not more often than this
 MIN_RENEWAL_GAP = 4.0  # RFC 6887 section 11.2.1: renewals are not less than 4 s apart
 REMOTE_FILTERS = 32  # 24 bytes each in a message of at most 1100 (RFC 6887 sections 7 and 13.3)

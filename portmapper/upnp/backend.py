@@ -7,6 +7,8 @@ from math import inf
 from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
+import anyio
+
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
 from portmapper.errors import ProtocolError
@@ -69,7 +71,7 @@ class UpnpBackend(Backend):
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Make the mapping in a form that the device accepts, or extend it, and read back what became of it."""
         granted = await (self._grants.map(request) if renew is None else self._grants.renew(request, renew))
-        address = granted.external.address or await address_or_last(self, renew)
+        address = granted.external.address or await self._address(renew)
         self._grants.settle(request)
         return self._lease(request, granted, Endpoint(address, granted.external.port))
 
@@ -93,6 +95,14 @@ class UpnpBackend(Backend):
     async def list_mappings(self) -> tuple[ListedMapping, ...]:
         """Ask for every mapping of the device."""
         return await self._grants.list_all()
+
+    async def _address(self, renew: Lease | None) -> IPAddress | None:
+        """Ask for the external address, but not for so long that a short lease ends meanwhile."""
+        if renew is None or renew.permanent:
+            return await address_or_last(self, renew)
+        with anyio.move_on_after(renew.lifetime * limits.UPNP_ADDRESS_SHARE):
+            return await address_or_last(self, renew)
+        return renew.external.address
 
     def _lease(self, request: MappingRequest, granted: Granted, external: Endpoint) -> Lease:
         return lease_for(self, request, self._gateway, external, lifetime=granted.lifetime, token=granted.token)

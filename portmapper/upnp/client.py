@@ -1,7 +1,8 @@
 """Send requests to one service of a device."""
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import TypeAlias
@@ -52,7 +53,7 @@ class IgdClient:
         self._find_again = find_again
         self._grace = grace
         self._extended = False  # the device wants M-POST
-        self._fastest: float | None = None  # seconds of its fastest answer
+        self._fastest: dict[str, float] = {}  # seconds of its fastest answer to each action
 
     def beside(self) -> "IgdClient":
         """Return a client that does not wait for a request that has the turn, and whose own may be cut off."""
@@ -63,48 +64,58 @@ class IgdClient:
 
         Raises Fault, GatewayTimeout, GatewayUnreachable, ProtocolError.
         """
-        values = {key: str(value) for key, value in arguments.items()}
-        exchange = partial(self._exchange, name, values)
-        alone = self._turn.total_tokens == 1
-        try:
-            return await self._in_turn(name, exchange)
-        except GatewayUnreachable:
-            if alone or name in _NOT_REPEATABLE:
-                raise
-        self._turn.total_tokens = 1
-        return await self._in_turn(name, exchange)
+        return await self._call(_Request(name, _values(arguments), repeated=_is_question(name)))
+
+    async def repeat(self, name: str, **arguments: str | int) -> dict[str, str]:
+        """Do as `call`, and ask again while there is no answer, as `call` does for a question.
+
+        For a change that may be made twice, on a device that was seen to make such a one fast.
+        """
+        return await self._call(_Request(name, _values(arguments), repeated=True))
 
     async def ask(self, name: str, *, within: float) -> dict[str, str]:
         """Do as `call` for a question without arguments; the device has `within` seconds, once it is its turn."""
         async with self._turn:
             with anyio.move_on_after(within):
-                return await self._exchange(name, {})
+                return await self._exchange(_Request(name, {}, repeated=True))
         raise GatewayTimeout(f"the device answered no simple question within {within:g} s", seconds=within)
 
-    async def _in_turn(self, name: str, exchange: Callable[[], Awaitable[dict[str, str]]]) -> dict[str, str]:
-        async with self._turn:
-            return await (exchange() if _is_question(name) else finish_begun(exchange, grace=self._grace))
+    async def _call(self, request: "_Request") -> dict[str, str]:
+        alone = self._turn.total_tokens == 1
+        try:
+            return await self._in_turn(request)
+        except GatewayUnreachable:
+            if alone or request.name in _NOT_REPEATABLE:
+                raise
+        self._turn.total_tokens = 1
+        return await self._in_turn(request)
 
-    async def _exchange(self, name: str, values: dict[str, str]) -> dict[str, str]:
+    async def _in_turn(self, request: "_Request") -> dict[str, str]:
+        async with self._turn:
+            if _is_question(request.name):
+                return await self._exchange(request)
+            return await finish_begun(partial(self._exchange, request), grace=self._grace)
+
+    async def _exchange(self, request: "_Request") -> dict[str, str]:
         seconds = limits.HTTP_EXCHANGE  # for all of it: a device that hangs up just in time has no second turn
         try:
             with anyio.fail_after(seconds):
-                return await self._sent_or_sent_again(name, values)
+                return await self._sent_or_sent_again(request)
         except TimeoutError as error:
             text = f"{safe_text(self.service.control_url)} did not answer within {seconds:g} s"
             raise GatewayTimeout(text, sent=1, seconds=seconds) from error
 
-    async def _sent_or_sent_again(self, name: str, values: dict[str, str]) -> dict[str, str]:
+    async def _sent_or_sent_again(self, request: "_Request") -> dict[str, str]:
         try:
-            return await self._send(name, values)
+            return await self._send(request)
         except GatewayUnreachable as problem:
             if problem.errno == errno.ECONNREFUSED:
                 await self._move(problem)
-            elif name in _NOT_REPEATABLE:
+            elif request.name in _NOT_REPEATABLE:
                 raise
             else:
                 await anyio.sleep(limits.SOAP_GAP)  # it drops what follows too closely
-            return await self._send(name, values)
+            return await self._send(request)
 
     async def _move(self, problem: GatewayUnreachable) -> None:
         try:
@@ -112,27 +123,43 @@ class IgdClient:
         except PortMapperError:
             raise problem from None
 
-    async def _send(self, name: str, values: dict[str, str]) -> dict[str, str]:
-        action = Action(self.service.service_type, name, values)
-        reply = await self._post(action, extended=self._extended)
+    async def _send(self, request: "_Request") -> dict[str, str]:
+        action = Action(self.service.service_type, request.name, request.values)
+        again = http.repeated(self._pause(request.name)) if request.repeated else ()
+        reply = await self._post(action, again, extended=self._extended)
         if reply.status == _METHOD_NOT_ALLOWED and not self._extended:  # UDA 1.0 clause 3.2.1
-            reply = await self._post(action, extended=True)
+            reply = await self._post(action, again, extended=True)
             self._extended = reply.status not in _NOT_EXTENDED
         return decode_result(action, reply.status, reply.body)
 
-    async def _post(self, action: Action, *, extended: bool) -> http.HttpReply:
+    async def _post(self, action: Action, again: Iterable[float], *, extended: bool) -> http.HttpReply:
         headers, body = encode_mpost(action) if extended else encode_action(action)
         method = "M-POST" if extended else "POST"
         url = self.service.control_url
-        again = (
-            http.repeated(max(limits.ASK_AGAIN, 2 * (self._fastest or limits.ASK_UNKNOWN)))
-            if _is_question(action.name)
-            else ()
-        )
         begin = clock.now()
         reply = await http.post(url, self._route, headers, body, limit=limits.SOAP_BODY, method=method, again=again)
-        self._fastest = min(self._fastest or inf, clock.now() - begin)
+        self._fastest[action.name] = min(self._fastest.get(action.name, inf), clock.now() - begin)
         return reply
+
+    def _pause(self, name: str) -> float:
+        """Return how long to wait for an answer before the same is asked again: twice what it took before."""
+        unknown = limits.ASK_UNKNOWN
+        answers = self._fastest
+        fastest = min(answers.values(), default=unknown) if _is_question(name) else answers.get(name, unknown)
+        return max(limits.ASK_AGAIN, 2 * fastest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked; `repeated` is whether to ask it again while there is no answer."""
+
+    name: str
+    values: dict[str, str]
+    repeated: bool
+
+
+def _values(arguments: Mapping[str, str | int]) -> dict[str, str]:
+    return {name: str(value) for name, value in arguments.items()}
 
 
 def _is_question(name: str) -> bool:

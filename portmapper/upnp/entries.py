@@ -36,9 +36,14 @@ def decode_entry(results: Mapping[str, str]) -> Entry:
     )
 
 
-def granted_lifetime(entry: Entry, attempt: Attempt, version: int) -> int:
-    """Return the lifetime of a mapping that was just made by `attempt`, 0 for one without end."""
+def granted_lifetime(entry: Entry, attempt: Attempt, version: int, before: Entry | None = None) -> int:
+    """Return the lifetime of a mapping that was just made by `attempt`, 0 for one without end.
+
+    One that was there `before`, and has no more time now than then, was not made anew.
+    """
     told, asked = entry.lifetime, attempt.lifetime
+    if told and before is not None and not has_more_time(entry, before):
+        return told
     if told is None or asked - limits.READ_BACK_SLACK <= told <= asked or 0 < asked <= limits.READ_BACK_SLACK:
         return asked
     # Version 2 has no mappings without end: 0 there is the device's way not to tell (section 2.3.16).
@@ -48,6 +53,11 @@ def granted_lifetime(entry: Entry, attempt: Attempt, version: int) -> int:
 def was_lengthened(lifetime: int, lease: Lease) -> bool:
     """Whether a renewed mapping has about as much time again as `lease` had at first; 0 is without end."""
     return not lifetime or lease.permanent or lifetime >= lease.lifetime * 3 // 4
+
+
+def has_more_time(entry: Entry, before: Entry) -> bool:
+    """Whether a mapping has more time left than it had before, as far as that is told: it was renewed since."""
+    return not entry.lifetime or not before.lifetime or entry.lifetime > before.lifetime
 
 
 def who_has(port: int, request: MappingRequest, entry: Entry) -> str:

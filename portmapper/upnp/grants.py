@@ -13,7 +13,7 @@ from portmapper.errors import MappingGone, NoMapping, PortMapperError, ProtocolE
 from portmapper.model import Endpoint, IPAddress, Lease, ListedMapping, MappingRequest
 from portmapper.net.tasks import finish_begun, first_of
 from portmapper.upnp.attempts import Attempt, Habits, Ladder, renewal
-from portmapper.upnp.entries import Entry, was_lengthened, who_has
+from portmapper.upnp.entries import Entry, has_more_time, was_lengthened, who_has
 from portmapper.upnp.faults import Fault
 from portmapper.upnp.mappings import UNKNOWN_OUTCOME, PortMappings, remote_host
 from portmapper.upnp.memory import Granted, Key, Memory
@@ -74,7 +74,7 @@ class MappingGrants:
         self._check_still_ours(entry, attempt.external_port, request)
         if known and entry is None and self._shown.tells:
             self._tell_lost(_key(attempt.external_port, request))
-        granted = await self._add_and_verify(request, attempt)
+        granted = await self._add_and_verify(request, attempt, before=entry)
         if was_lengthened(granted.lifetime, lease):
             return granted
         # The same again changes nothing there. Cut off between the two, there would be no mapping at all.
@@ -175,12 +175,14 @@ class MappingGrants:
             text = f"the device deleted the mapping to lengthen its lease, and did not make it again: {problem}"
             raise MappingGone(text) from problem
 
-    async def _add_and_verify(self, request: MappingRequest, attempt: Attempt) -> Granted:
-        self._begun.note(request, attempt)
-        port = await self._add(request, attempt)
+    async def _add_and_verify(
+        self, request: MappingRequest, attempt: Attempt, *, before: Entry | None = None
+    ) -> Granted:
+        port = await (self._extend(request, attempt, before) if before else self._add(request, attempt))
         made = replace(attempt, external_port=port, any_port=False)
-        self._begun.note(request, made)
-        lifetime = await self._shown.verify(request, made)
+        if before is None:
+            self._begun.note(request, made)
+        lifetime = await self._shown.verify(request, made, before)
         self._memory.made.note(_key(port, request), request)
         self._memory.missed.drop(_key(port, request))
         return Granted(Endpoint(None, port), lifetime)
@@ -189,6 +191,7 @@ class MappingGrants:
         async def add_or_look(number: int) -> int | None:
             return await (self._look_beside(request, attempt) if number else self._mappings.add(request, attempt))
 
+        self._begun.note(request, attempt)
         try:
             return await first_of(add_or_look, () if attempt.any_port else limits.ADD_AGAIN)
         except UNKNOWN_OUTCOME:
@@ -198,6 +201,17 @@ class MappingGrants:
             return port
         except Fault:
             self._begun.drop(request)
+            raise
+
+    async def _extend(self, request: MappingRequest, attempt: Attempt, before: Entry) -> int:
+        """Add a mapping once more that the device showed `before`; return its port."""
+        try:
+            return await self._mappings.extend(request, attempt)
+        except UNKNOWN_OUTCOME:
+            with suppress(PortMapperError), anyio.move_on_after(limits.FOUND_AGAIN):
+                _, entry = await self._shown.look_up(attempt.external_port, request)
+                if entry is not None and self._mappings.leads_there(entry, request) and has_more_time(entry, before):
+                    return attempt.external_port
             raise
 
     async def _look_beside(self, request: MappingRequest, attempt: Attempt) -> int | None:

@@ -44,16 +44,23 @@ class PortMappings:
     async def add(self, request: MappingRequest, attempt: Attempt) -> int:
         """Add a mapping, or change the one that this host has at the same port; return the external port."""
         name = "AddAnyPortMapping" if attempt.any_port else "AddPortMapping"
-        results = await self._client.call(
-            name,
-            **key_of(attempt.external_port, request),
-            NewInternalPort=request.internal_port,
-            NewInternalClient=str(self.client_of(request)),
-            NewEnabled=1,
-            NewPortMappingDescription=attempt.description,
-            NewLeaseDuration=attempt.lifetime,
-        )
+        results = await self._client.call(name, **self._arguments(request, attempt))
         return parse_port(results.get("newreservedport", "")) if attempt.any_port else attempt.external_port
+
+    async def extend(self, request: MappingRequest, attempt: Attempt) -> int:
+        """Add a mapping that is there once more; return the external port. Twice does no harm."""
+        await self._client.repeat("AddPortMapping", **self._arguments(request, attempt))
+        return attempt.external_port
+
+    def _arguments(self, request: MappingRequest, attempt: Attempt) -> dict[str, str | int]:
+        return {
+            **key_of(attempt.external_port, request),
+            "NewInternalPort": request.internal_port,
+            "NewInternalClient": str(self.client_of(request)),
+            "NewEnabled": 1,
+            "NewPortMappingDescription": attempt.description,
+            "NewLeaseDuration": attempt.lifetime,
+        }
 
     async def delete(self, port: int, request: MappingRequest) -> None:
         """Delete a mapping; one that is gone already is no error."""

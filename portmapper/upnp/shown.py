@@ -44,8 +44,11 @@ class Shown:
                 return one
         return None
 
-    async def verify(self, request: MappingRequest, attempt: Attempt) -> int:
-        """Return the lifetime of the mapping as the device shows it; undo and refuse one that is not as asked."""
+    async def verify(self, request: MappingRequest, attempt: Attempt, before: Entry | None) -> int:
+        """Return the lifetime of the mapping as the device shows it; undo and refuse one that is not as asked.
+
+        `before` is what it showed before the mapping was renewed.
+        """
         port = attempt.external_port
         known, entry = await self.look_up(port, request)
         if entry is None:
@@ -57,7 +60,7 @@ class Shown:
         self.tells = True
         if entry.client != self._mappings.client_of(request):
             raise ProtocolError(f"the device said yes, but {who_has(port, request, entry)}")
-        lifetime = granted_lifetime(entry, attempt, self._mappings.version)
+        lifetime = granted_lifetime(entry, attempt, self._mappings.version, before)
         problem = self._fault_in(entry, request, lifetime) or await self._lets_others_in(request, port)
         if problem is not None:
             await self._mappings.delete(port, request)

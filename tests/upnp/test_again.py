@@ -126,3 +126,26 @@ async def test_a_mapping_without_an_answer_is_looked_for_and_asked_for_again_onl
         after = sent[sent.index(ADD) + 1 :]
         assert after[0] == "GetSpecificPortMappingEntry"
         assert after.count(ADD) == (0 if carried_out else 1)
+
+
+async def test_a_change_that_may_be_made_twice_is_asked_for_again_where_it_was_fast(router: respx.MockRouter) -> None:
+    device, client = ask(router, 0.01, 60, 0.01)
+    with pytest.raises(ProtocolError):  # this device gives the answer to another question
+        await client.call(ADD)
+    device.times.clear()
+    with pytest.raises(ProtocolError):
+        await client.repeat(ADD)
+    assert device.asked_after() == [0, 0.5]
+
+
+async def test_a_change_that_takes_its_time_is_asked_for_once_however_fast_questions_are(
+    router: respx.MockRouter,
+) -> None:
+    """The device may write to its flash memory."""
+    device, client = ask(router, 0.01, 2.0, 2.0, 60)
+    await client.call(GET)
+    for change in (client.call, client.repeat):
+        device.times.clear()
+        with pytest.raises(ProtocolError):  # this device gives the answer to another question
+            await change(ADD)
+        assert device.asked_after() == [0]

@@ -150,6 +150,30 @@ def test_version_2_grants_nothing_without_end_for_a_lease(asked: int, told: int 
 # --- Whether a renewal made it longer
 
 
+def entry_with(lifetime: int | None) -> Entry:
+    return Entry(client=HOST, port=8080, enabled=True, description="", lifetime=lifetime)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "lifetime"),
+    [
+        (5, 5, 5),  # half of a lease of 10 s: not as good as new
+        (6, 5, 5),
+        (4, 5, 10),  # a slow renewal
+        (4, 9, 10),
+        (9, 10, 10),
+        (10, 10, 10),
+        (5, None, 10),
+        (None, 5, 10),
+        (0, 5, 10),
+    ],
+)
+def test_the_seconds_since_count_only_for_what_was_made_anew(
+    before: int | None, now: int | None, lifetime: int
+) -> None:
+    assert granted_lifetime(entry_with(now), Attempt(8080, 10, ""), 2, entry_with(before)) == lifetime
+
+
 def lease(lifetime: int) -> Lease:
     return Lease(
         request=MappingRequest(protocol=Protocol.TCP, internal_port=8080),
