@@ -77,7 +77,8 @@ class Holding:
         self.state = MappingState.MAPPED
         self.wanted = True  # until somebody closes it; what is granted after that is given back,
         self.detached = False  # unless it was to be left on the gateway
-        self.ends = inf  # when the lease ends by itself, on the clock of leases
+        self.ends = inf  # when the lease ends by itself, on the clock of leases: if it began when it was asked for,
+        self.ends_at_last = inf  # and if it began when the answer came
         self.problem: PortMapperError | None = None
         self.turn = anyio.Lock()  # one renewal, refresh or release at a time
         self.attempts: set[anyio.CancelScope] = set()  # renewals under way, to be cut short by a release
@@ -96,11 +97,11 @@ class Holding:
 
     def may_stand(self, now: float) -> bool:
         """Whether the gateway may have the lease still; one that is lost may be there all the same."""
-        return self.ends > now
+        return self.ends_at_last > now
 
     def write_off(self) -> None:
         """Note that there is nothing to take back: it was taken back, or the gateway is out of reach."""
-        self.ends = -inf
+        self.ends = self.ends_at_last = -inf
 
     def again(self, request: MappingRequest) -> MappingRequest:
         """Return `request` so that it asks for the port that was granted, if it need not be a certain one."""

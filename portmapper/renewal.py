@@ -53,7 +53,7 @@ class Renewer:
         """Renew `holding`'s lease from now on; it began at `granted`."""
         lease = holding.lease
         lifetime = inf if lease.permanent else lease.lifetime
-        holding.ends = granted + lifetime
+        holding.ends, holding.ends_at_last = granted + lifetime, clock.now() + lifetime
         if lease.permanent:  # it does not outlive a restart of the gateway: made again as often as one with an end
             span = max(lease.request.lifetime, limits.PERMANENT_SPAN)
         else:

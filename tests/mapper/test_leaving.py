@@ -10,7 +10,7 @@ import pytest
 from portmapper import Closed, GatewayTimeout, Mapping, MappingState, PortMapper, limits, open_mapping
 from portmapper.model import IPAddress, Lease, MappingRequest
 from portmapper.pcp.backend import PcpBackend
-from portmapper.testing import SimulatedGateway
+from portmapper.testing import IgdSwitches, SimulatedGateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
@@ -121,6 +121,20 @@ async def test_a_dead_gateway_delays_the_exit_by_less_than_2_s_and_the_user_know
         assert [record.levelno for record in caplog.records if "not released" in record.message] == [
             logging.WARNING
         ] * 3
+
+
+async def test_a_lease_that_may_have_ended_is_given_back_all_the_same() -> None:
+    """It may have begun as late as its answer came, and is counted from when it was asked for."""
+    slow = IgdSwitches(soap_delay=0.2)
+    async with SimulatedGateway(igd=slow) as simulated:
+        begin = anyio.current_time()
+        async with PortMapper(gateway=simulated.gateway, backends=["upnp"]) as mapper:
+            mapping = await mapper.map(4001, lifetime=3)
+            (entry,) = simulated.table
+            while mapping.state is MappingState.MAPPED:
+                await anyio.sleep(0.01)
+            assert begin + 3 < anyio.current_time() < entry.ends
+        assert list(simulated.table) == []
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["held", "lost"])
