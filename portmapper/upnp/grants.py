@@ -159,11 +159,12 @@ class MappingGrants:
                 self._state_lost()
 
     async def _try(self, request: MappingRequest, attempt: Attempt) -> Granted:
+        entry = None
         if not attempt.any_port:
             _, entry = await self._shown.look_up(attempt.external_port, request)
             if entry is not None and not self._may_take_over(entry, attempt, request):
                 raise _taken(attempt.external_port, request, entry)
-        return await self._add_and_verify(request, attempt)
+        return await self._add_and_verify(request, attempt, before=entry)
 
     async def _replace(self, request: MappingRequest, attempt: Attempt) -> Granted:
         await self._mappings.delete(attempt.external_port, request)
@@ -178,10 +179,14 @@ class MappingGrants:
     async def _add_and_verify(
         self, request: MappingRequest, attempt: Attempt, *, before: Entry | None = None
     ) -> Granted:
-        port = await (self._extend(request, attempt, before) if before else self._add(request, attempt))
+        self._begun.note(request, attempt)
+        try:
+            port = await (self._extend(request, attempt, before) if before else self._add(request, attempt))
+        except Fault:
+            self._begun.drop(request)
+            raise
         made = replace(attempt, external_port=port, any_port=False)
-        if before is None:
-            self._begun.note(request, made)
+        self._begun.note(request, made)
         lifetime = await self._shown.verify(request, made, before)
         self._memory.made.note(_key(port, request), request)
         self._memory.missed.drop(_key(port, request))
@@ -191,7 +196,6 @@ class MappingGrants:
         async def add_or_look(number: int) -> int | None:
             return await (self._look_beside(request, attempt) if number else self._mappings.add(request, attempt))
 
-        self._begun.note(request, attempt)
         try:
             return await first_of(add_or_look, () if attempt.any_port else limits.ADD_AGAIN)
         except UNKNOWN_OUTCOME:
@@ -199,9 +203,6 @@ class MappingGrants:
             if port is None:
                 raise
             return port
-        except Fault:
-            self._begun.drop(request)
-            raise
 
     async def _extend(self, request: MappingRequest, attempt: Attempt, before: Entry) -> int:
         """Add a mapping once more that the device showed `before`; return its port."""
