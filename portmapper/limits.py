@@ -54,7 +54,8 @@ CONNECT_AGAIN = (0.1,) * 10 + (0.25,) * 10
 CONNECT_TRY = 0.25
 # A question without an answer is asked again on other connections: once it is known how fast a device is, after twice
 # that time, for it may do one thing after the other. A request that changes something is looked for before it is sent
-# again: a device that writes to its flash memory may take seconds.
+# again: a device that writes to its flash memory may take seconds. A renewal is asked again as a question is, as soon as
+# it is known how fast the device was with the mapping.
 ASK_AGAIN = 0.5
 FETCH_AGAIN = 0.7  # the same for a description, which is the first that is asked and the longest to come
 ASK_TIMES = 6
