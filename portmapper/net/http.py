@@ -109,7 +109,6 @@ async def _ask(request: httpcore.Request, network: "_Network", url: str, limit: 
         try:
             async for part in response.aiter_stream():
                 body += part
-            network.answered = True
         finally:
             with anyio.CancelScope(shield=True):
                 await response.aclose()
@@ -144,7 +143,6 @@ class _Network(httpcore.AsyncNetworkBackend):
         self._route = route
         self._too_long = _too_long(url, limit)
         self._budget = 2 * limit + limits.HTTP_OVERHEAD  # chunks of a few bytes are mostly frame
-        self.answered = False  # whether nothing more is waited for
 
     async def connect_tcp(
         self,
@@ -155,18 +153,12 @@ class _Network(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002 - none are set
     ) -> httpcore.AsyncNetworkStream:
         inner = await stream.connect(self._route.address, port, source=self._route.source)
-        return _CappedStream(inner, self._budget, self._too_long, self._is_answered)
-
-    def _is_answered(self) -> bool:
-        return self.answered
+        return _CappedStream(inner, self._budget, self._too_long)
 
 
 class _CappedStream(httpcore.AsyncNetworkStream):
-    def __init__(
-        self, inner: SocketStream, budget: int, too_long: ProtocolError, is_answered: Callable[[], bool]
-    ) -> None:
+    def __init__(self, inner: SocketStream, budget: int, too_long: ProtocolError) -> None:
         self._inner = inner
-        self._is_answered = is_answered
         self._budget = budget
         self._too_long = too_long
         self._begun = False
@@ -207,8 +199,6 @@ class _CappedStream(httpcore.AsyncNetworkStream):
                 await self._inner.send(data)
 
     async def aclose(self) -> None:
-        if not self._is_answered():  # else the system goes on sending what was lost, perhaps after what takes it back
-            stream.reset_on_close(self._inner)
         await anyio.aclose_forcefully(self._inner)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ARG002 - nothing is known that httpcore needs

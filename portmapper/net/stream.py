@@ -8,18 +8,14 @@ import errno
 import math
 import os
 import socket
-import struct
-from contextlib import suppress
 
 import anyio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketStream
 
 from portmapper import limits
 from portmapper.model import IPAddress
 from portmapper.net.datagram import family_of, socket_address, translated
 from portmapper.net.tasks import first_of
-
-_AT_ONCE = struct.pack("HH" if os.name == "nt" else "ii", 1, 0)  # struct linger
 
 
 async def connect(address: IPAddress, port: int, *, source: IPAddress | None = None) -> SocketStream:
@@ -40,13 +36,6 @@ async def connect(address: IPAddress, port: int, *, source: IPAddress | None = N
         except BaseException:
             sock.close()
             raise
-
-
-def reset_on_close(connection: SocketStream) -> None:
-    """Have the system forget what was not received yet when `connection` is closed, and tell the other end so."""
-    with suppress(OSError):  # it is over already
-        sock = connection.extra(SocketAttribute.raw_socket)  # noqa: S610 - not Django's
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
 
 
 async def _stream_of(sock: socket.socket) -> SocketStream:

@@ -301,40 +301,6 @@ async def test_a_connection_that_ends_without_a_word_is_no_answer() -> None:
             await http.get(server.url, HERE, limit=LIMIT)
 
 
-class Ends:
-    """Answers with `parts`, and notes how the other end ends the connection."""
-
-    def __init__(self, *parts: bytes) -> None:
-        self._parts = parts
-        self.how: list[str] = []
-
-    async def script(self, stream: SocketStream) -> None:
-        await saying(*self._parts)(stream)
-        try:
-            await stream.receive()
-        except (anyio.BrokenResourceError, anyio.EndOfStream) as end:
-            self.how.append("reset" if isinstance(end, anyio.BrokenResourceError) else "end")
-
-
-@pytest.mark.parametrize("parts", [(), (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n",)], ids=["nothing", "a half"])
-async def test_a_request_that_is_given_up_is_not_sent_any_more(parts: tuple[bytes, ...]) -> None:
-    """Only a reset keeps the system from sending again what was lost: a device could carry it out after its undoing."""
-    ends = Ends(*parts)
-    async with serving(ends.script) as server:
-        with anyio.move_on_after(0.1):
-            await http.post(server.url, HERE, {}, b"<a/>", limit=LIMIT)
-        await anyio.sleep(0.1)
-        assert ends.how == ["reset"]
-
-
-async def test_a_request_that_was_answered_ends_in_peace() -> None:
-    ends = Ends(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-    async with serving(ends.script) as server:
-        assert (await http.post(server.url, HERE, {}, b"<a/>", limit=LIMIT)).body == b"ok"
-        await anyio.sleep(0.1)
-        assert ends.how == ["end"]
-
-
 @pytest.mark.conforms("Q-17")
 async def test_a_refused_port_is_told_at_once_and_as_such() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
