@@ -54,8 +54,8 @@ CONNECT_AGAIN = (0.1,) * 10 + (0.25,) * 10
 CONNECT_TRY = 0.25
 # A question without an answer is asked again on other connections: once it is known how fast a device is, after twice
 # that time, for it may do one thing after the other. A request that changes something is looked for before it is sent
-# again: a device that writes to its flash memory may take seconds. A renewal is asked again as a question is, as soon as
-# it is known how fast the device was with the mapping.
+# again: a device that writes to its flash memory may take seconds. A renewal is asked again as a question is, once it
+# is known how fast the device was with the mapping.
 ASK_AGAIN = 0.5
 FETCH_AGAIN = 0.7  # the same for a description, which is the first that is asked and the longest to come
 ASK_TIMES = 6
@@ -144,7 +144,7 @@ PAIR_PORTS = (1024, 49151)  # of which those are: below are the system's, above 
 # --- The command ------------------------------------------------------------------------------------------------------
 REDRAW = 1.0  # between two pictures of the table, which counts seconds
 REDRAW_GAP = 0.5  # the same when something happens: a terminal far away gets a page for each
-UNDRAWN = 500  # lines kept for a terminal that takes none just now; the oldest go first
+UNDRAWN = 500  # lines or events kept for a terminal or program that takes none just now; the oldest go first
 READER_LOOK = 1.0  # between two looks whether the program that reads is gone: its ports lead nowhere then
 COMMAND_PORTS = 128  # opened by one command: RELEASES, so that all are given back at once
 HOOK = 30.0  # one run of a hook: it may talk to another host, but one that hangs must not hide all later changes

@@ -8,13 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Literal
 
 from portmapper.clearing import ClearedMapping
 from portmapper.cli.drawing import sheets, tables
 from portmapper.cli.drawing.tables import Sheet
 from portmapper.cli.drawing.terminal import can_draw
-from portmapper.cli.streams import print_to_nobody
+from portmapper.cli.streams import Name, print_to_nobody, takes_more
 from portmapper.cli.words import objects, sentences
 from portmapper.cli.words.objects import Object
 from portmapper.cli.words.verdict import Answers
@@ -34,7 +33,7 @@ class Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tell it in a line."""
-        complain(safe_text(record.getMessage(), limit=_LINE))
+        mention(safe_text(record.getMessage(), limit=_LINE))
 
 
 def complain(text: str) -> None:
@@ -43,18 +42,28 @@ def complain(text: str) -> None:
         print(f"portmapper: {text}", file=sys.stderr)  # noqa: T201
 
 
+def mention(text: str) -> None:
+    """Complain, unless nobody takes it just now: whoever holds ports does not wait for that."""
+    if takes_more("stderr"):
+        complain(text)
+
+
 class Output:
     """Writes sentences for people, or one JSON object a line for programs."""
 
-    def __init__(self, *, as_json: bool, to: Literal["stdout", "stderr"] = "stdout") -> None:
+    def __init__(self, *, as_json: bool, to: Name = "stdout") -> None:
         self.as_json = as_json
-        self._to = to  # by name: the stream may be another one while something is drawn
+        self._to: Name = to  # by name: the stream may be another one while something is drawn
         self._sentences = sentences.EventSentences()
 
     @property
     def draws(self) -> bool:
         """Whether a person sees tables rather than lines."""
         return not self.as_json and can_draw()
+
+    def takes_more(self) -> bool:
+        """Whether something can be told without waiting for whoever reads it."""
+        return takes_more(self._to)
 
     def event(self, event: Event) -> None:
         """Tell what happened to a mapping."""

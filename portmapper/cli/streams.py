@@ -2,9 +2,12 @@
 
 import io
 import os
+import select
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Literal, TextIO
+
+Name = Literal["stdout", "stderr"]
 
 
 def make_usable() -> None:
@@ -18,6 +21,17 @@ def make_usable() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # As standard error has it.
         sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportUnknownMemberType]
+
+
+def takes_more(name: Name) -> bool:
+    """Whether a few lines can be written at once: a program that does not read, or a terminal that was stopped, waits.
+
+    Whoever has ports to renew must not wait with it.
+    """
+    stream: TextIO | None = getattr(sys, f"__{name}__")  # what may be in its place is drawn there
+    if sys.platform == "win32" or stream is None:
+        return True
+    return bool(select.select([], [stream], [], 0)[1])
 
 
 def print_to_nobody(stream: TextIO) -> None:

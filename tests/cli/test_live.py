@@ -27,6 +27,7 @@ from portmapper.cli.drawing.live import Board
 from portmapper.cli.drawing.standing import standing_sheet
 from portmapper.cli.drawing.tables import Sheet
 from portmapper.cli.keeping.wanted import Wanted
+from portmapper.cli.streams import takes_more
 from portmapper.errors import GatewayTimeout
 from portmapper.mapping import Mapping
 from portmapper.model import Closed, Lost, Mapped, MappingState
@@ -119,7 +120,7 @@ def drawn_on(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]
         yield screen
 
     monkeypatch.setattr("rich.live.Live", no_live)
-    monkeypatch.setattr(live, "_takes_more", lambda: True)
+    monkeypatch.setattr(live, "takes_more", lambda _: True)
     yield Board()
 
 
@@ -149,14 +150,14 @@ async def test_a_terminal_that_takes_nothing_is_not_waited_for(monkeypatch: pyte
     """As after Ctrl-S: what happens is kept, up to a bound, and drawn when it goes on."""
     screen, one = Screen(), StandIn()
     with drawn_on(screen, monkeypatch) as board:
-        monkeypatch.setattr(live, "_takes_more", lambda: False)
+        monkeypatch.setattr(live, "takes_more", lambda _: False)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(board.run, [one.mapping])
             for number in range(limits.UNDRAWN + 100):
                 board.tell(one.mapping, Mapped(lease(external=1 + number)))
                 await anyio.sleep(0.01)
             assert screen.times == []
-            monkeypatch.setattr(live, "_takes_more", lambda: True)
+            monkeypatch.setattr(live, "takes_more", lambda _: True)
             await anyio.sleep(2)
             assert len(screen.lines) == limits.UNDRAWN
             assert f"203.0.113.7:{limits.UNDRAWN + 100} " in screen.lines[-1]
@@ -208,11 +209,11 @@ def test_whether_a_terminal_takes_more_is_known(monkeypatch: pytest.MonkeyPatch)
     leader, follower = pty.openpty()
     with open(follower, "w") as terminal:
         monkeypatch.setattr(sys, "__stdout__", terminal)
-        assert live._takes_more()
+        assert takes_more("stdout")
         termios.tcflow(follower, termios.TCOOFF)
-        assert not live._takes_more()
+        assert not takes_more("stdout")
         termios.tcflow(follower, termios.TCOON)
-        assert live._takes_more()
+        assert takes_more("stdout")
     os.close(leader)
 
 

@@ -1,9 +1,13 @@
 """The command where a standard stream is closed, full, or short of characters."""
 
 import errno
+import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -71,6 +75,65 @@ def test_what_is_open_stays_open_on_a_full_disk(environment: dict[str, str]) -> 
             process.wait(0.3)
         process.send_signal(signal.SIGTERM)
         assert (process.wait(10), process.stderr.read()) == (128 + signal.SIGTERM, "")
+
+
+@pytest.fixture
+def full_pipe() -> Iterator[tuple[int, int]]:
+    """A pipe that takes nothing more until something is read from it."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 512)
+    os.set_blocking(writing, True)  # as the command will find it
+    yield reading, writing
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize(("stream", "form"), [("stdout", "--json"), ("stdout", "--plain"), ("stderr", "--json")])
+def test_whoever_does_not_read_keeps_nobody_from_renewing(
+    environment: dict[str, str], tmp_path: Path, full_pipe: tuple[int, int], stream: str, form: str
+) -> None:
+    """Nor from leaving: what happened is kept meanwhile, and told when somebody reads."""
+    told = tmp_path / "told"
+    hook = f"echo $PORTMAPPER_EVENT >>{told}; echo and something to complain about; echo so >&2"
+    command = [*COMMAND.split(), "map", "8080", "--simulate", "--lifetime", "5", "--exec", hook, form]
+    others: dict[str, int] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: full_pipe[1]}
+    with ended(subprocess.Popen(command, env=environment, **others)) as process:  # type: ignore[call-overload]
+        deadline = time.monotonic() + 10
+        while not told.exists() or "mapped" not in told.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(6)  # the lease would have ended
+        assert told.read_text().split() == ["mapped"]
+        if stream == "stdout":
+            assert "8080" in _later(full_pipe[0])
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 128 + signal.SIGTERM
+        assert time.monotonic() - begin < 2
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """End a process in every case, also where it waits for somebody to read."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _later(reading: int) -> str:
+    """Return what comes in the second after the pipe was emptied."""
+    data, deadline = b"", time.monotonic() + 1.5
+    os.set_blocking(reading, False)
+    while time.monotonic() < deadline:
+        with suppress(BlockingIOError):
+            data += os.read(reading, 1 << 16)
+        time.sleep(0.02)
+    return data.decode().lstrip("x")
 
 
 def test_what_a_character_set_lacks_is_written_as_its_number(environment: dict[str, str]) -> None:

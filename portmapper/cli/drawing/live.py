@@ -1,7 +1,5 @@
 """`map` on a terminal: a table of what is open now, and above it what happens."""
 
-import select
-import sys
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,6 +11,7 @@ from portmapper import limits
 from portmapper.cli.drawing.standing import standing_sheet
 from portmapper.cli.drawing.tables import as_table
 from portmapper.cli.drawing.terminal import ECHO
+from portmapper.cli.streams import takes_more
 from portmapper.cli.words.sentences import EventSentences
 from portmapper.mapping import Mapping
 from portmapper.model import Changed, Closed, Event, Lost
@@ -66,7 +65,7 @@ class Board:
 
     async def _draw(self, live: "Live") -> None:
         while not self._ended.is_set():
-            if _takes_more():
+            if takes_more("stdout"):
                 self._show(live)
             with anyio.move_on_after(limits.REDRAW_GAP):
                 await self._ended.wait()
@@ -96,11 +95,3 @@ class Board:
 
 def _style(event: Event) -> str:
     return "red" if isinstance(event, Lost) else "yellow" if isinstance(event, Changed) else ""
-
-
-def _takes_more() -> bool:
-    """Whether writing to the terminal returns at once: one that was stopped, or is far away, must not stop us."""
-    if sys.platform == "win32":
-        return True
-    out = sys.__stdout__
-    return out is not None and bool(select.select([], [out], [], 0)[1])

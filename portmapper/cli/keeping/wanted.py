@@ -13,7 +13,7 @@ from portmapper.cli.keeping.following import Attendant, Printing
 from portmapper.cli.keeping.written import Place, Written, place_for
 from portmapper.cli.options.ports import Wish, parse_ports
 from portmapper.cli.options.settings import Settings, settings_of
-from portmapper.cli.output import complain
+from portmapper.cli.output import mention
 from portmapper.request import parse_host, parse_remote
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,11 +33,11 @@ class Wanted:
     def attendants(self) -> list[Attendant]:
         """Return whom to tell what happens; to be called in the event loop."""
         wanted: list[Attendant] = [Board() if self.live else Printing(self.settings.output)]
-        written = Written(self.place, complain) if self.place is not None else None
+        written = Written(self.place, mention) if self.place is not None else None
         if written is not None:
             wanted.append(written)
         if self.hook is not None:
-            wanted.append(Hooks(self.hook, complain, ready=None if written is None else written.written))
+            wanted.append(Hooks(self.hook, mention, ready=None if written is None else written.written))
         return wanted
 
 
