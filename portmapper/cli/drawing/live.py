@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import anyio
@@ -72,6 +73,8 @@ class Board:
             with anyio.move_on_after(limits.REDRAW - limits.REDRAW_GAP):
                 await self._changed.wait()
             self._changed = anyio.Event()
+        if not takes_more("stdout"):
+            live.console.file = StringIO()  # to take the table away would be to wait until the terminal goes on
         self._show(live)
 
     def _show(self, live: "Live") -> None:
