@@ -89,7 +89,7 @@ def test_a_million_renewals_leave_nothing_behind() -> None:
     try:
         driver = Driver(120, seed=4, interval=limits.CHECK)
         driver.hold(100, over=1)
-        hours = renewals / 100 * 67.5 / HOUR
+        hours = renewals / 100 * 75.5 / HOUR
         driver.run(hours * HOUR / 10)
         driver.forget_tally()
         before, _ = tracemalloc.get_traced_memory()
@@ -100,7 +100,7 @@ def test_a_million_renewals_leave_nothing_behind() -> None:
     finally:
         tracemalloc.stop()
     print(f"\n{done} renewals: {(after - before) / 1024:.1f} KiB more")
-    assert done > renewals * 0.8
+    assert done >= renewals
     assert after - before < 64 * 1024
 
 
