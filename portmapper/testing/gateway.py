@@ -213,12 +213,12 @@ class SimulatedGateway:
         if speaks_pcp or speaks_natpmp:
             self._tasks.start_soon(self._serve, control, self._answer_and_note)
         else:
-            control.close()
+            _refuse(control)
         if speaks_upnp:
             self._serve_http()
             self._serve_ssdp(search)
         else:
-            search.close()
+            _refuse(search)
         return ports
 
     def _serve_http(self) -> None:
@@ -280,6 +280,11 @@ class SimulatedGateway:
             await anyio.sleep(_TICK)
             self.table.expire(clock.now())
             self._igd.pinholes.expire(clock.now())
+
+
+def _refuse(sock: socket.socket) -> None:
+    """Have the port of `sock` refuse whoever asks, and keep it: a closed one may be given to any program meanwhile."""
+    sock.connect(sock.getsockname())  # it hears itself alone
 
 
 async def _received(sock: socket.socket) -> tuple[bytes, tuple[str, int]]:

@@ -50,9 +50,12 @@ def udp_socket(host: str = "127.0.0.1", port: int = 0) -> Iterator[socket.socket
         yield sock
 
 
-def a_closed_port() -> int:
+@contextmanager
+def a_closed_port() -> Iterator[int]:
+    """A port that refuses and that nobody else is given meanwhile: its socket hears itself alone."""
     with udp_socket() as sock:
-        return int(sock.getsockname()[1])
+        sock.connect(sock.getsockname())
+        yield int(sock.getsockname()[1])
 
 
 @asynccontextmanager
@@ -89,8 +92,9 @@ def descriptors() -> set[str]:
 @pytest.mark.conforms("F31", "NP-24")
 async def test_a_refused_port_is_reported_at_once() -> None:
     begin = time.monotonic()
-    with pytest.raises(GatewayUnreachable, match=r"nothing listens on 127\.0\.0\.1 port \d+ \(refused\)") as caught:
-        await converse(an_exchange(2.0, 2.0), a_gateway(a_closed_port()))
+    refused = r"nothing listens on 127\.0\.0\.1 port \d+ \(refused\)"
+    with a_closed_port() as port, pytest.raises(GatewayUnreachable, match=refused) as caught:
+        await converse(an_exchange(2.0, 2.0), a_gateway(port))
     assert time.monotonic() - begin < 0.2
     assert caught.value.errno == errno.ECONNREFUSED
 
