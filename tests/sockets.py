@@ -4,7 +4,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -24,6 +24,15 @@ def at_large() -> Iterator[None]:
         yield
     finally:
         _here.at_large = False
+
+
+def quiet_port() -> int:
+    """Return a UDP port that is free and below those that the system gives to whoever asks for any."""
+    for port in range(20000, 32768):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock, suppress(OSError):
+            sock.bind(("", port))
+            return port
+    raise RuntimeError("no UDP port is free")
 
 
 def stay_at_home(event: str, arguments: tuple[Any, ...]) -> None:

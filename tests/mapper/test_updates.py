@@ -19,6 +19,7 @@ from portmapper.testing import SimulatedGateway
 from portmapper.testing.pcp_server import mapping_update
 from portmapper.testing.table import Entry
 from tests.announcing import announce
+from tests.sockets import quiet_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
@@ -33,9 +34,7 @@ ELSEWHERE = IPv4Address("127.0.0.7")
 def own_port(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a port for notifications that no other program listens on: the system gives a datagram to one of them."""
     assert limits.ANNOUNCEMENT_PORT == 5350
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(limits, "ANNOUNCEMENT_PORT", free.getsockname()[1])
+    monkeypatch.setattr(limits, "ANNOUNCEMENT_PORT", quiet_port())
 
 
 class Router(SimulatedGateway):

@@ -235,14 +235,15 @@ async def test_a_client_that_cannot_search_tells_the_refused_port(device: respx.
 
 @pytest.mark.conforms("F4", "Q-17")
 async def test_over_the_network_a_refused_port_leads_to_the_new_one() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        old = f"http://127.0.0.1:{sock.getsockname()[1]}/ctl"
     body = soap.encode_result(soap.Action(WANIP, GET, {}), {"NewExternalIPAddress": "203.0.112.7"})
-    async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as server:
-        find_again, found = finding(server.url)
-        client = IgdClient(Service(WANIP, old), HERE, find_again=find_again)
-        assert await client.call(GET) == {"newexternalipaddress": "203.0.112.7"}
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.bind(("127.0.0.1", 0))  # and does not listen
+        old = f"http://127.0.0.1:{sock.getsockname()[1]}/ctl"
+        async with serving(saying(answer)) as server:
+            find_again, found = finding(server.url)
+            client = IgdClient(Service(WANIP, old), HERE, find_again=find_again)
+            assert await client.call(GET) == {"newexternalipaddress": "203.0.112.7"}
     assert (server.connections, found) == (1, [server.url])
 
 
