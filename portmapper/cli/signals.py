@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from portmapper.cli.drawing.terminal import can_draw
+from portmapper.cli.streams import Name, takes_more
 from portmapper.errors import PortMapperError
 
 Session = Callable[[TaskGroup], Awaitable[int | None]]
@@ -21,6 +22,7 @@ Divert = Callable[[signal.Signals], bool]
 end_with_us: set[int] = set()
 """Process groups that are killed where a second signal ends the process at once, and nobody can end them later."""
 
+_STREAMS: tuple[Name, ...] = ("stderr", "stdout")
 _SHOW_CURSOR = b"\x1b[?25h"
 _ERASE_LINE = b"\r\x1b[K"
 _CONVENTION = 128  # a shell reads 128 + n as "ended by signal n"
@@ -84,17 +86,25 @@ def _take_back_echo(number: int) -> None:
     # The terminal has shown ^C where the cursor was. What is said next gets that line for itself. A break would shift
     # what is drawn: that is for terminals that cannot draw.
     if number == signal.SIGINT:
-        for stream in (sys.stderr, sys.stdout):
+        for name in _STREAMS:
+            stream = getattr(sys, name)
             if stream.isatty():
-                os.write(stream.fileno(), _ERASE_LINE if can_draw(stream) else b"\n")  # not into what is drawn
+                _write_now(name, _ERASE_LINE if can_draw(stream) else b"\n")
                 return
 
 
 def _end_at_once(number: signal.Signals) -> None:
     if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), _SHOW_CURSOR)  # what was drawn may have hidden it, and nobody else will show it
+        # What was drawn may have hidden it, and nobody else will show it.
+        _write_now("stderr", _SHOW_CURSOR)
     for group in end_with_us:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
+
+
+def _write_now(name: Name, data: bytes) -> None:
+    """Write to a terminal, not into what is drawn there; one that was stopped would keep us from leaving."""
+    if takes_more(name):
+        os.write(getattr(sys, name).fileno(), data)

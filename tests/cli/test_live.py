@@ -323,8 +323,11 @@ def test_on_a_terminal_the_table_is_kept_up_to_date_and_leaves_only_what_happene
     assert not terminal.screen.display[terminal.screen.cursor.y].strip()  # the shell's prompt has a line of its own
 
 
-def test_a_terminal_that_was_stopped_keeps_nobody_from_leaving(environment: dict[str, str], terminal: Terminal) -> None:
-    """As by Ctrl-S: to take the table away would be to wait for whoever goes on with it."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_terminal_that_was_stopped_keeps_nobody_from_leaving(
+    environment: dict[str, str], terminal: Terminal, number: signal.Signals
+) -> None:
+    """As by Ctrl-S: to take the table away, or the echo of a Ctrl-C, would be to wait for whoever goes on with it."""
     command = [sys.executable, "-m", "portmapper", "map", "--simulate", "8080"]
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.follower)
     with subprocess.Popen(command, env={**environment, "TERM": "xterm"}, **streams) as process:  # type: ignore[call-overload]
@@ -332,11 +335,19 @@ def test_a_terminal_that_was_stopped_keeps_nobody_from_leaving(environment: dict
             terminal.until(lambda: any("is open at" in line for line in terminal.lines))
             termios.tcflow(terminal.follower, termios.TCOOFF)
             time.sleep(2 * limits.REDRAW)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(5) == 128 + signal.SIGTERM
+            process.send_signal(number)
+            assert process.wait(5) == 128 + number
         finally:
             process.kill()
             os.close(terminal.follower)
+
+
+def test_a_second_signal_ends_it_at_once_on_a_terminal_that_was_stopped(terminal: Terminal) -> None:
+    termios.tcflow(terminal.follower, termios.TCOOFF)
+    code = "import signal; from portmapper.cli.signals import _end_at_once; _end_at_once(signal.SIGTERM)"
+    done = subprocess.run([sys.executable, "-c", code], stderr=terminal.follower, timeout=10)
+    os.close(terminal.follower)
+    assert done.returncode == -signal.SIGTERM
 
 
 def test_the_cursor_is_shown_again_at_a_second_signal(terminal: Terminal) -> None:
