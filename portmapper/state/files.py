@@ -10,12 +10,18 @@ from portmapper.errors import LocalError
 
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # a FIFO in the place of a file must not stop us
+UNKNOWN_HOME = "~"
 _OTHERS_WRITE = 0o022
 _OTHERS_READ = 0o077
 
 
 def private_folder(path: Path) -> None:
-    """Make a folder of ours, if it is not there. Raises OSError, and LocalError for one that others may write to."""
+    """Make a folder of ours, if it is not there. Raises OSError, and LocalError for one that others may write to.
+
+    One in a home folder that is not known is refused too: "~" would be made wherever the program was started.
+    """
+    if path.parts[:1] == (UNKNOWN_HOME,):
+        raise LocalError(f"{path} is not to be found: set HOME, or name a folder in full")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):

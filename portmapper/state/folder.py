@@ -14,7 +14,7 @@ import platformdirs
 
 from portmapper import limits
 from portmapper.errors import LocalError
-from portmapper.state.files import FileLock, is_locked, private_folder, read_private, replace_private
+from portmapper.state.files import UNKNOWN_HOME, FileLock, is_locked, private_folder, read_private, replace_private
 from portmapper.state.journal import Journal, Note, Owner, decode_journal, encode_journal
 
 _log = logging.getLogger(__name__)
@@ -22,8 +22,11 @@ _JOURNALS, _TURN = "journal", "turn"
 
 
 def default_folder() -> Path:
-    """Return the folder for this user's state."""
-    return Path(platformdirs.user_state_path("portmapper", appauthor=False))
+    """Return the folder for this user's state; without a home it is one that is refused where it is used."""
+    try:
+        return Path(platformdirs.user_state_path("portmapper", appauthor=False))
+    except RuntimeError:  # older versions of platformdirs return such a path
+        return Path(UNKNOWN_HOME, "portmapper")
 
 
 def this_process() -> Owner:

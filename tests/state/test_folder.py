@@ -2,10 +2,12 @@
 
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -14,7 +16,7 @@ from portmapper.errors import LocalError
 from portmapper.state import turns
 from portmapper.state.claims import Obstacle, in_use
 from portmapper.state.files import FileLock
-from portmapper.state.folder import StateFolder, noted_mappings
+from portmapper.state.folder import StateFolder, default_folder, noted_mappings
 from portmapper.state.journal import Note, NoteState
 from tests.state.notes import ELSEWHERE, GATEWAY, note, wish
 
@@ -271,3 +273,24 @@ def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LocalError, match="cannot read the state in"):
         noted_mappings(tmp_path / "file" / "state")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the home folder is in no variable and no list")
+def test_a_user_without_a_home_has_no_folder_and_none_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a service that runs by a number, without HOME."""
+
+    def unlisted(number: int) -> NoReturn:
+        raise KeyError(number)
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unlisted)
+    why = "portmapper is not to be found: set HOME, or name a folder in full"
+    with pytest.raises(LocalError, match=why):
+        noted_mappings()
+    with pytest.raises(LocalError, match=why):
+        StateFolder(default_folder()).begin(0.0)
+    assert list(tmp_path.iterdir()) == []
