@@ -76,6 +76,8 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
         (".", "is no regular file"),
         ("/dev/null", "is no regular file"),
         ("/proc/ports", "cannot be written"),
+        ("circle", "is no regular file"),
+        ("circle/ports", "cannot be written: Too many levels of symbolic links"),
         ("x" * 300, "cannot be written: File name too long"),
     ],
 )
@@ -83,6 +85,7 @@ def test_what_cannot_be_written_is_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("circle").symlink_to("circle")
     with pytest.raises(click.UsageError, match=says):
         place_for(name)
 

@@ -57,8 +57,8 @@ def place_for(name: str) -> Place:
     A symbolic link is followed. Raises click.UsageError.
     """
     try:
-        path = Path(name).resolve()
-        if path.exists() and not path.is_file():
+        path = Path(os.path.realpath(name))  # leaves a link to itself, where `resolve` raises RuntimeError
+        if os.path.lexists(path) and not path.is_file():
             raise click.UsageError(f"--write: {name or 'an empty name'} is no regular file")
         place = Place(path, path.stat().st_mode & 0o777 if path.exists() else None)
         place.write("")
