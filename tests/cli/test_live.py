@@ -323,6 +323,25 @@ def test_on_a_terminal_the_table_is_kept_up_to_date_and_leaves_only_what_happene
     assert not terminal.screen.display[terminal.screen.cursor.y].strip()  # the shell's prompt has a line of its own
 
 
+def test_complaints_beside_the_table_go_where_standard_error_goes(
+    environment: dict[str, str], terminal: Terminal
+) -> None:
+    command = [sys.executable, "-m", "portmapper", "map", "--simulate", "8080", "--exec", "echo told"]
+    streams = {"stdin": terminal.follower, "stdout": terminal.follower, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env={**environment, "TERM": "xterm"}, text=True, **streams) as process:  # type: ignore[call-overload]
+        try:
+            os.close(terminal.follower)
+            terminal.until(lambda: any("lease ends" in line for line in terminal.lines))
+            ready, _, _ = select.select([process.stderr], [], [], 5)
+            assert ready
+            assert process.stderr.readline() == "portmapper: --exec: told\n"
+            process.send_signal(signal.SIGTERM)
+            terminal.until(lambda: terminal.closed)
+        finally:
+            process.kill()
+    assert not any("told" in line for line in terminal.lines)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_terminal_that_was_stopped_keeps_nobody_from_leaving(
     environment: dict[str, str], terminal: Terminal, number: signal.Signals

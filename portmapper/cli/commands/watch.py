@@ -1,5 +1,6 @@
 """`portmapper watch`: see what happens on the gateway, change nothing."""
 
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -84,7 +85,8 @@ async def _draw(begin: Callable[[Callable[[Sighting], None]], GatewayWatch]) -> 
 
     screen = Screen()
     watch = begin(lambda sighting: screen.take(sighting, time.time()))
-    with Live(auto_refresh=False, vertical_overflow="crop") as live:  # no thread of rich's: drawn from here
+    # No thread of rich's: drawn from here. And what goes to a file by 2> stays out of it.
+    with Live(auto_refresh=False, vertical_overflow="crop", redirect_stderr=sys.stderr.isatty()) as live:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.run)
             while True:

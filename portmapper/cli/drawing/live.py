@@ -1,5 +1,6 @@
 """`map` on a terminal: a table of what is open now, and above it what happens."""
 
+import sys
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
@@ -59,7 +60,13 @@ class Board:
 
         console = Console()
         try:
-            with Live(self._table(console), console=console, auto_refresh=False, transient=True) as live:
+            with Live(
+                self._table(console),
+                console=console,
+                auto_refresh=False,
+                transient=True,
+                redirect_stderr=sys.stderr.isatty(),  # else what is said there goes where the user wants it
+            ) as live:
                 await self._draw(live)
         except OSError:
             await self._ended.wait()
