@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -134,6 +135,34 @@ def _later(reading: int) -> str:
             data += os.read(reading, 1 << 16)
         time.sleep(0.02)
     return data.decode().lstrip("x")
+
+
+_PRINTS_WHILE_IT_WAITS = """
+import anyio
+from portmapper.cli.drawing.progress import progress
+from portmapper.cli.output import Output
+
+async def main():
+    async with progress("Asking ..."):
+        await anyio.sleep(1)
+        Output(as_json=False).page("the result")
+
+anyio.run(main)
+"""
+
+
+def test_a_word_about_what_is_waited_for_takes_nothing_from_standard_output(environment: dict[str, str]) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-W", "error", "-c", _PRINTS_WHILE_IT_WAITS]
+    done = subprocess.run(
+        command, env={**environment, "TERM": "xterm"}, stdout=subprocess.PIPE, stderr=follower, timeout=20
+    )
+    shown = os.read(leader, 1 << 16)
+    os.close(leader)
+    os.close(follower)
+    assert (done.returncode, done.stdout) == (0, b"the result\n")
+    assert b"Asking ..." in shown
+    assert b"the result" not in shown
 
 
 def test_what_a_character_set_lacks_is_written_as_its_number(environment: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import anyio
 from portmapper.net.tasks import end_tasks
 
 _PATIENCE = 0.7  # seconds; shorter waits need no word
+_TURNS = 12.5  # a second
 
 
 @asynccontextmanager
@@ -28,6 +29,11 @@ async def progress(text: str) -> AsyncGenerator[None]:
 async def _show(text: str) -> None:
     await anyio.sleep(_PATIENCE)
     from rich.console import Console  # noqa: PLC0415 - 80 ms that most calls need not spend
+    from rich.live import Live  # noqa: PLC0415 - the same
+    from rich.spinner import Spinner  # noqa: PLC0415 - the same
 
-    with Console(stderr=True).status(text):
+    spinner = Spinner("dots", text, style="status.spinner")
+    # What is printed meanwhile is drawn above it, unless it is for a pipe or a file.
+    above = sys.stdout.isatty()
+    with Live(spinner, console=Console(stderr=True), refresh_per_second=_TURNS, transient=True, redirect_stdout=above):
         await anyio.sleep_forever()
