@@ -69,6 +69,10 @@ class MappingGrants:
         """Extend a mapping by adding it again. Raises MappingGone when the port is somebody else's now, or nobody's."""
         if request.remote != lease.request.remote:
             raise UnsupportedRequest("UPnP cannot change who may come in; close the mapping and make another")
+        async with self._memory.renewal:  # of many at a slow device, one is renewed in time: else none might be
+            return await self._renew(request, lease)
+
+    async def _renew(self, request: MappingRequest, lease: Lease) -> Granted:
         attempt = renewal(request, lease, self._memory.habits.get(self._make, Habits()))
         known, entry = await self._shown.look_up(attempt.external_port, request)
         self._check_still_ours(entry, attempt.external_port, request)

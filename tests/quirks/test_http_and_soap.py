@@ -11,6 +11,7 @@ from portmapper import GatewayTimeout, NoService, ProtocolError, RequestRefused
 from portmapper.model import IPAddress
 from portmapper.testing import SimulatedGateway
 from tests.quirks.routers import (
+    adds,
     another_has,
     asked,
     entry_of,
@@ -208,6 +209,18 @@ async def test_several_ports_at_once_at_a_slow_router(count: int, delay: float) 
             for port in range(4001, 4001 + count):
                 tasks.start_soon(mapper.map, port)
         assert len(list(router.table)) == count
+
+
+@pytest.mark.conforms("Q-21", "UP-34", "UP-96")
+async def test_many_ports_are_mapped_again_once_each_at_a_slow_router() -> None:
+    """All are renewed at once after a restart, each by four requests that would wait for those of all others."""
+    async with quirky(soap_delay=0.6) as router, mapper_at(router) as mapper:
+        mappings = [await mapper.map(port) for port in range(4001, 4013)]
+        router.reboot()
+        await mappings[0].refresh()
+        await anyio.sleep(300)
+        assert len(list(router.table)) == 12
+        assert len(adds(router)) <= 3 * 12
 
 
 @pytest.mark.conforms("F21", "UP-58", "UP-97")
