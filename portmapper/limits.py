@@ -118,7 +118,7 @@ CHECK_GAP = 1.0  # at most one question in this time because of announcements: t
 CHECK = 60.0  # between two looks whether the gateway still has what it gave: one small exchange
 CHECK_AGAIN = 5.0  # the same while it is silent: it may be starting, and nothing tells when it is back
 PACE = 0.01  # between two requests of one mapper in the background: 100 a second for any number of mappings
-RENEWAL = 10.0  # one attempt to renew; the schedule decides about the next
+RENEWAL = 25.0  # one attempt to renew: by UPnP up to seven requests of HTTP_EXCHANGE; the schedule has the next
 IN_FLIGHT = 8  # requests at once to one gateway: miniupnpd drops bursts beyond its socket buffer
 # Whoever is told to leave a dead router is gone within 3 s: GRACE to see how a mapping that was just asked for ends,
 # GRACE to undo it, RELEASE for all that is held. With nothing under way that is below 2 s.

@@ -211,6 +211,17 @@ async def test_several_ports_at_once_at_a_slow_router(count: int, delay: float) 
         assert len(list(router.table)) == count
 
 
+@pytest.mark.conforms("UP-34", "UP-58", "UP-97")
+@pytest.mark.parametrize("keeps_first_lease", [False, True])
+async def test_a_mapping_is_renewed_at_a_router_that_only_just_answers_in_time(keeps_first_lease: bool) -> None:
+    """Four requests, or seven where the mapping has to be deleted to be renewed, of up to 3.5 s each."""
+    async with quirky(soap_delay=3, keeps_first_lease=keeps_first_lease) as router, mapper_at(router) as mapper:
+        mapping = await mapper.map(4001, lifetime=600)
+        await anyio.sleep(200)
+        await mapping.refresh()
+        assert entry_of(router).ends > anyio.current_time() + 580
+
+
 @pytest.mark.conforms("Q-21", "UP-34", "UP-96")
 async def test_many_ports_are_mapped_again_once_each_at_a_slow_router() -> None:
     """All are renewed at once after a restart, each by four requests that would wait for those of all others."""
