@@ -85,8 +85,13 @@ async def _exchange(
 ) -> HttpReply:
     url = bytes(make_request().url).decode("ascii")
 
-    async def attempt(_: int) -> HttpReply:
-        return await _ask(make_request(), _Network(route, url, limit), url, limit)
+    async def attempt(number: int) -> HttpReply | None:
+        try:
+            return await _ask(make_request(), _Network(route, url, limit), url, limit)
+        except httpcore.ReadError:
+            if not number:
+                raise
+            return None  # some devices drop the second of two requests; the answer to the first may be on its way
 
     try:
         with anyio.fail_after(limits.HTTP_EXCHANGE):

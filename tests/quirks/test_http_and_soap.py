@@ -178,6 +178,16 @@ async def test_some_drop_the_second_of_two_requests_at_once() -> None:
         assert router.most_at_once == 1
 
 
+@pytest.mark.conforms("Q-21", "UP-34")
+async def test_some_drop_a_request_that_is_asked_again_while_they_are_slower_than_before() -> None:
+    """The first one is not given up for that: its answer is on its way."""
+    async with quirky(one_at_a_time=True, soap_delay=0.05) as router, mapper_at(router) as mapper:
+        mapping = await mapper.map(4001)
+        router._front.switches = replace(router._front.switches, soap_delay=1.2)
+        await mapping.refresh()
+        assert len(adds(router)) > 2  # it was asked for again
+
+
 @pytest.mark.conforms("Q-21")
 async def test_some_drop_the_second_of_two_requests_for_the_description() -> None:
     """Which programs that map several ports at the start ask for."""
