@@ -17,7 +17,7 @@ from portmapper.text import safe_text
 from portmapper.upnp.description import Service
 from portmapper.upnp.soap import Action, decode_result, encode_action, encode_mpost
 
-_METHOD_NOT_ALLOWED = 405
+_OK, _METHOD_NOT_ALLOWED = 200, 405
 _NOT_EXTENDED = {405, 501, 510}  # what a device says that does not know M-POST either
 _HARMLESS = ("Get", "Check")
 _NOT_REPEATABLE = {"AddAnyPortMapping"}  # twice is two mappings
@@ -138,7 +138,8 @@ class IgdClient:
         url = self.service.control_url
         begin = clock.now()
         reply = await http.post(url, self._route, headers, body, limit=limits.SOAP_BODY, method=method, again=again)
-        self._fastest[action.name] = min(self._fastest.get(action.name, inf), clock.now() - begin)
+        if reply.status == _OK or _is_question(action.name):  # a refusal may be fast, and the change slow
+            self._fastest[action.name] = min(self._fastest.get(action.name, inf), clock.now() - begin)
         return reply
 
     def _pause(self, name: str) -> float:

@@ -14,6 +14,7 @@ from portmapper.testing import IgdSwitches, SimulatedGateway
 from portmapper.upnp import soap
 from portmapper.upnp.client import IgdClient
 from portmapper.upnp.description import Service
+from portmapper.upnp.faults import Fault
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
 
@@ -146,6 +147,22 @@ async def test_a_change_that_takes_its_time_is_asked_for_once_however_fast_quest
     await client.call(GET)
     for change in (client.call, client.repeat):
         device.times.clear()
+        with pytest.raises(ProtocolError):  # this device gives the answer to another question
+            await change(ADD)
+        assert device.asked_after() == [0]
+
+
+async def test_a_refusal_says_nothing_of_how_fast_a_change_is(router: respx.MockRouter) -> None:
+    """It comes at once. What is written to the flash memory then would be written again for each copy."""
+    device, client = ask(router)
+    refused = httpx.Response(500, content=soap.encode_fault(718))
+    router.post(CONTROL).mock(return_value=refused)
+    with pytest.raises(Fault):
+        await client.call(ADD)
+    router.post(CONTROL).mock(side_effect=device.answer)
+    for change in (client.call, client.repeat):
+        device.times.clear()
+        device.seconds = [2.0] * 6
         with pytest.raises(ProtocolError):  # this device gives the answer to another question
             await change(ADD)
         assert device.asked_after() == [0]
