@@ -10,14 +10,14 @@ from typing import TypeAlias
 import anyio
 
 from portmapper import limits
-from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperError
+from portmapper.errors import GatewayTimeout, GatewayUnreachable, PortMapperError, ProtocolError
 from portmapper.net import clock, http
 from portmapper.net.tasks import finish_begun
 from portmapper.text import safe_text
 from portmapper.upnp.description import Service
 from portmapper.upnp.soap import Action, decode_result, encode_action, encode_mpost
 
-_OK, _METHOD_NOT_ALLOWED = 200, 405
+_OK, _NOT_FOUND, _METHOD_NOT_ALLOWED, _FAULT = 200, 404, 405, 500
 _NOT_EXTENDED = {405, 501, 510}  # what a device says that does not know M-POST either
 _HARMLESS = ("Get", "Check")
 _NOT_REPEATABLE = {"AddAnyPortMapping"}  # twice is two mappings
@@ -34,8 +34,9 @@ class IgdClient:
 
     Where `turn` lets in more, somebody is in a hurry; the first request that is dropped makes it one at a time again.
     A request that changes something and was begun is finished even when it is cancelled: one that is cut off may still
-    be carried out, and then later than the next. When the port of the device refuses, `find_again` tells where it is
-    now: routers choose another port when they restart.
+    be carried out, and then later than the next. When the port of the device refuses, or what was answered at its
+    control URL is not found there any more, `find_again` tells where it is now: routers choose another port or path
+    when they restart.
     """
 
     def __init__(
@@ -108,6 +109,8 @@ class IgdClient:
     async def _sent_or_sent_again(self, request: "_Request") -> dict[str, str]:
         try:
             return await self._send(request)
+        except _NotThere as problem:
+            await self._move(problem)
         except GatewayUnreachable as problem:
             if problem.errno == errno.ECONNREFUSED:
                 await self._move(problem)
@@ -115,9 +118,9 @@ class IgdClient:
                 raise
             else:
                 await anyio.sleep(limits.SOAP_GAP)  # it drops what follows too closely
-            return await self._send(request)
+        return await self._send(request)
 
-    async def _move(self, problem: GatewayUnreachable) -> None:
+    async def _move(self, problem: PortMapperError) -> None:
         try:
             self.service, self._route = await self._find_again()
         except PortMapperError:
@@ -130,6 +133,8 @@ class IgdClient:
         if reply.status == _METHOD_NOT_ALLOWED and not self._extended:  # UDA 1.0 clause 3.2.1
             reply = await self._post(action, again, extended=True)
             self._extended = reply.status not in _NOT_EXTENDED
+        if reply.status == _NOT_FOUND and request.name in self._fastest:
+            raise _NotThere(f"{safe_text(self.service.control_url)} is not there any more")
         return decode_result(action, reply.status, reply.body)
 
     async def _post(self, action: Action, again: Iterable[float], *, extended: bool) -> http.HttpReply:
@@ -138,7 +143,8 @@ class IgdClient:
         url = self.service.control_url
         begin = clock.now()
         reply = await http.post(url, self._route, headers, body, limit=limits.SOAP_BODY, method=method, again=again)
-        if reply.status == _OK or _is_question(action.name):  # a refusal may be fast, and the change slow
+        # A change may be refused at once, and take its time where it is made.
+        if reply.status == _OK or (reply.status == _FAULT and _is_question(action.name)):
             self._fastest[action.name] = min(self._fastest.get(action.name, inf), clock.now() - begin)
         return reply
 
@@ -148,6 +154,10 @@ class IgdClient:
         answers = self._fastest
         fastest = min(answers.values(), default=unknown) if _is_question(name) else answers.get(name, unknown)
         return max(limits.ASK_AGAIN, 2 * fastest)
+
+
+class _NotThere(ProtocolError):
+    """The device has nothing at the control URL, where it answered the same before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """What routers say when they restart, and what is said in their name."""
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
@@ -84,6 +86,19 @@ async def test_a_router_that_says_goodbye_and_hello_was_restarted(boot_id: int |
         assert await hear(router) > 0
         await anyio.sleep(ROUND)
         assert entry_of(router).external_port == 4001
+
+
+@pytest.mark.conforms("F4", "Q-17", "UP-96")
+@pytest.mark.parametrize("permanent", [False, True])
+async def test_a_restart_after_which_the_control_url_has_another_path(permanent: bool) -> None:
+    """As a Livebox has it, at the same port."""
+    async with quirky(control_url="/27eb/ctl", permanent_only=permanent) as router, mapper_at(router) as mapper:
+        mappings = [await mapper.map(port) for port in (4001, 4002)]
+        router.reboot()
+        router._igd.switches = replace(router._igd.switches, control_url="/9fac/ctl")
+        await mappings[0].refresh()
+        await anyio.sleep(ROUND)
+        assert {entry.external_port for entry in router.table} == {4001, 4002}
 
 
 @pytest.mark.conforms("UP-25", "UP-49")

@@ -247,6 +247,46 @@ async def test_over_the_network_a_refused_port_leads_to_the_new_one() -> None:
     assert (server.connections, found) == (1, [server.url])
 
 
+# --- A path that is not there any more
+
+
+@pytest.mark.conforms("Q-17")
+@pytest.mark.parametrize("name", [GET, ADD, ADD_ANY])
+async def test_a_device_with_another_path_is_found_again_and_asked_there(name: str, device: respx.MockRouter) -> None:
+    """Some have a number in it that is another after each restart, at the same port."""
+    find_again, found = finding()
+    device.post(CONTROL).mock(side_effect=[a_result(name, NewReservedPort="7"), httpx.Response(404)])
+    new = device.post(ELSEWHERE).mock(return_value=a_result(name, NewReservedPort="8"))
+    client = a_client(find_again=find_again)
+    assert await client.call(name) == {"newreservedport": "7"}
+    assert await client.call(name) == {"newreservedport": "8"}
+    assert (new.call_count, found) == (1, [ELSEWHERE])
+
+
+async def test_what_was_never_answered_but_with_404_is_no_sign_of_another_path(device: respx.MockRouter) -> None:
+    """Nor is it searched for twice where the device is found at the same place again."""
+    find_again, found = finding(CONTROL)
+    device.post(CONTROL).mock(side_effect=[*[httpx.Response(404)] * 3, a_result(), *[httpx.Response(404)] * 2])
+    client = a_client(find_again=find_again)
+    for _ in range(3):
+        with pytest.raises(ProtocolError, match="404"):
+            await client.call(GET)
+    await client.call(GET)
+    assert found == []
+    with pytest.raises(ProtocolError, match="not there any more"):
+        await client.call(GET)
+    assert found == [CONTROL]
+
+
+@pytest.mark.conforms("Q-17")
+async def test_a_path_that_is_not_found_again_leaves_the_first_problem(device: respx.MockRouter) -> None:
+    device.post(CONTROL).mock(side_effect=[a_result(), httpx.Response(404)])
+    client = a_client()
+    await client.call(GET)
+    with pytest.raises(ProtocolError, match=f"{CONTROL} is not there any more"):
+        await client.call(GET)
+
+
 # --- A connection that breaks
 
 
