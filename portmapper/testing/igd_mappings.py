@@ -109,6 +109,7 @@ class Mappings:
             (wish.lease != 0, rules.lease_code),
             (wish.lease == 0, rules.permanent_code),
             (entry is None and self._is_full(), _NO_ROOM),
+            (entry is not None and entry.internal == wish.internal, rules.again_code),
         )
 
     def _is_full(self) -> bool:

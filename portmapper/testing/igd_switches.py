@@ -196,6 +196,8 @@ class IgdSwitches:
     """(60) Another's mapping of the same port is replaced without a word."""
     keeps_first_lease: bool = False
     """(72) The lease is not lengthened by the same request again."""
+    again_code: int | None = None
+    """(72) Refuses the same request again: 718, as if another had the port."""
     adds_nothing: bool = False
     """(71) AddPortMapping succeeds and nothing is mapped."""
     pinhole_swallows: bool = False

@@ -78,8 +78,8 @@ class MappingGrants:
         self._check_still_ours(entry, attempt.external_port, request)
         if known and entry is None and self._shown.tells:
             self._tell_lost(_key(attempt.external_port, request))
-        granted = await self._add_and_verify(request, attempt, before=entry)
-        if was_lengthened(granted.lifetime, lease):
+        granted = await self._add_again(request, attempt, entry)
+        if granted is not None and was_lengthened(granted.lifetime, lease):
             return granted
         # The same again changes nothing there. Cut off between the two, there would be no mapping at all.
         return await finish_begun(partial(self._replace, request, attempt), grace=limits.GRACE)
@@ -169,6 +169,17 @@ class MappingGrants:
             if entry is not None and not self._may_take_over(entry, attempt, request):
                 raise _taken(attempt.external_port, request, entry)
         return await self._add_and_verify(request, attempt, before=entry)
+
+    async def _add_again(self, request: MappingRequest, attempt: Attempt, before: Entry | None) -> Granted | None:
+        """Extend a mapping that was there `before`; None when the device takes it for a conflict with itself."""
+        try:
+            return await self._add_and_verify(request, attempt, before=before)
+        except Fault as fault:
+            if fault.code != _CONFLICT or before is None:
+                raise
+        if attempt.lifetime or before.lifetime:
+            return None
+        return Granted(Endpoint(None, attempt.external_port), 0)  # it is there, and has no end
 
     async def _replace(self, request: MappingRequest, attempt: Attempt) -> Granted:
         await self._mappings.delete(attempt.external_port, request)

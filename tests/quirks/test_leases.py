@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from portmapper import MappingState, NoMapping, NoService, ProtocolError, limits
+from portmapper import MappingState, NoMapping, NoService, ProtocolError, RequestRefused, limits
 from portmapper.model import IPAddress, Protocol
 from portmapper.testing import SimulatedGateway
 from portmapper.testing.igd_pinholes import Pinhole
@@ -129,6 +129,37 @@ async def test_a_lease_of_10_s_that_is_not_lengthened_is_seen_as_well() -> None:
             await anyio.sleep(0.5)
             assert entry_of(router).ends > anyio.current_time()
         assert mapping.state is MappingState.MAPPED
+
+
+@pytest.mark.conforms("Q-72", "UP-75")
+@pytest.mark.parametrize("version", [1, 2])
+async def test_some_take_a_renewal_for_a_conflict_with_the_mapping_itself(version: int) -> None:
+    """It is deleted to be added anew, and stays at its port."""
+    async with quirky(again_code=718, version=version) as router, mapper_at(router) as mapper:
+        mapping = await mapper.map(4001, lifetime=600)
+        for _ in range(60):
+            await anyio.sleep(60)
+            assert entry_of(router).ends > anyio.current_time()
+        assert (mapping.state, mapping.external_port) == (MappingState.MAPPED, 4001)
+
+
+@pytest.mark.conforms("Q-72", "UP-75")
+async def test_a_mapping_without_end_that_conflicts_with_itself_is_there_and_stays() -> None:
+    async with quirky(again_code=718, permanent_only=True) as router, mapper_at(router) as mapper:
+        mapping = await mapper.map(4001)
+        await mapping.refresh()
+        assert mapping.lease.permanent
+        assert named(router, DELETE) == []
+
+
+@pytest.mark.conforms("Q-72", "UP-75")
+async def test_a_conflict_where_nothing_is_shown_deletes_nothing() -> None:
+    """It may be another's."""
+    async with quirky(again_code=718, refuses={LOOK: 401}) as router, mapper_at(router) as mapper:
+        mapping = await mapper.map(4001, lifetime=600)
+        with pytest.raises(RequestRefused, match="718"):
+            await mapping.refresh()
+        assert named(router, DELETE) == []
 
 
 @pytest.mark.conforms("Q-72")
