@@ -51,16 +51,16 @@ def renewal_times(lifetime: float, jitter: Jitter, span: float = inf) -> Iterato
     of 4 s or less ends without an attempt. A lease of more than 24 h (section 15), and one without end, is treated as
     one of 24 h, or of `span` seconds, after the other.
     """
-    start = 0.0
+    start = last = 0.0
     while start < lifetime:
         length = min(lifetime - start, span, limits.SCHEDULED_LIFETIME)
-        for offset in _one_series(length, jitter):
-            yield start + offset
+        for offset in _one_series(length, jitter, last - start):
+            last = start + offset
+            yield last
         start += length
 
 
-def _one_series(lifetime: float, jitter: Jitter) -> Iterator[float]:
-    last = 0.0
+def _one_series(lifetime: float, jitter: Jitter, last: float) -> Iterator[float]:
     for k in count(1):
         offset = lifetime * (1 - 2**-k + jitter() * 2 ** -(k + 2))
         offset = max(offset, last + limits.MIN_RENEWAL_GAP)

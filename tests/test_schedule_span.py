@@ -52,6 +52,16 @@ def test_a_lease_that_is_no_multiple_of_the_span_is_renewed_to_its_end() -> None
     assert [time for time in renewal_times(250, EARLIEST, 120) if time >= 240] == [245, 249]
 
 
+@pytest.mark.parametrize(
+    ("lifetime", "times"), [(5, [4.375]), (9, [4, 8]), (10, [4, 8.75]), (13, [4.875, 8.875, 12.875]), (4, [])]
+)
+def test_a_short_lease_is_tried_for_to_its_end_and_not_to_that_of_a_shorter_span(
+    lifetime: int, times: list[float]
+) -> None:
+    """The 4 s count from the last attempt, whichever span that was in."""
+    assert list(renewal_times(lifetime, EARLIEST, lifetime * limits.UPNP_SHORT_SPAN)) == times
+
+
 @pytest.mark.conforms("Q-73")
 def test_no_span_keeps_a_lease_without_end_to_a_day() -> None:
     assert list(islice(renewal_times(inf, EARLIEST, 10 * DAY), 1)) == [12 * 3600]
