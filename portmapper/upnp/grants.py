@@ -118,6 +118,7 @@ class MappingGrants:
         port = await self._find_made(request, attempt) if attempt else None
         if port is not None:
             await self._mappings.delete(port, request)
+            self._memory.begun.drop(_key(port, request))
 
     async def check(self) -> None:
         """Look whether the device still has what it gave; it has lost its state when one is missing.
@@ -194,17 +195,25 @@ class MappingGrants:
     async def _add_and_verify(
         self, request: MappingRequest, attempt: Attempt, *, before: Entry | None = None
     ) -> Granted:
-        self._begun.note(request, attempt)
+        key, memory = _key(attempt.external_port, request), self._memory
+        if before is None:
+            memory.begun.note(key, None)
+        ours = key in memory.begun or key in memory.made  # else it was there before, and is to stay whatever comes
+        if ours:
+            self._begun.note(request, attempt)
         try:
             port = await (self._extend(request, attempt, before) if before else self._add(request, attempt))
         except Fault:
             self._begun.drop(request)
+            memory.begun.drop(key)
             raise
         made = replace(attempt, external_port=port, any_port=False)
-        self._begun.note(request, made)
+        if ours:
+            self._begun.note(request, made)
         lifetime = await self._shown.verify(request, made, before)
-        self._memory.made.note(_key(port, request), request)
-        self._memory.missed.drop(_key(port, request))
+        memory.begun.drop(key)
+        memory.made.note(_key(port, request), request)
+        memory.missed.drop(_key(port, request))
         return Granted(Endpoint(None, port), lifetime)
 
     async def _add(self, request: MappingRequest, attempt: Attempt) -> int:

@@ -32,6 +32,9 @@ class Memory:
     made: Recent[Key, MappingRequest] = field(default_factory=Recent[Key, MappingRequest])
     """What was made there, by external port, protocol and remote host, and not taken back."""
 
+    begun: Recent[Key, None] = field(default_factory=Recent[Key, None])
+    """What was asked for where nothing was, and may be there though nothing told so."""
+
     missed: Recent[Key, None] = field(default_factory=Recent[Key, None])
     """What of that was told to be lost and is not made again yet: one restart is told once, whatever is missing."""
 

@@ -53,9 +53,13 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Line:
     return line
 
 
+async def opened(simulated: SimulatedGateway) -> UpnpBackend:
+    return await UpnpBackend.open(simulated.gateway, BackendOptions(timeout=2, key=bytes(32)))
+
+
 async def begin(simulated: SimulatedGateway) -> tuple[UpnpBackend, Lease, Entry]:
     """Make a mapping and let half of its lease pass."""
-    backend = await UpnpBackend.open(simulated.gateway, BackendOptions(timeout=2, key=bytes(32)))
+    backend = await opened(simulated)
     lease = await backend.map(TEN_SECONDS)
     (entry,) = simulated.table
     await anyio.sleep(PASSED)
@@ -121,3 +125,43 @@ async def test_the_question_for_the_external_address_takes_little_of_a_short_lea
         line.lose(GET, 99)
         with takes(0.5):
             assert (await backend.map(TEN_SECONDS, renew=lease)).external == lease.external
+
+
+# --- What was there before
+
+
+async def fail(backend: UpnpBackend, line: Line) -> None:
+    """Ask for the mapping in vain and undo that, as the mapper does."""
+    line.lose(ADD, 99)
+    with pytest.raises(GatewayTimeout):
+        await backend.map(TEN_SECONDS)
+    line.lose(ADD, 0)
+    await backend.undo(TEN_SECONDS)
+
+
+async def test_what_another_program_has_is_not_undone(line: Line) -> None:
+    """It is asked for once more to join it. Without an answer it is still the other's."""
+    async with device() as simulated:
+        await begin(simulated)
+        before = list(simulated.table)
+        await fail(await opened(simulated), line)
+        assert list(simulated.table) == before
+
+
+async def test_what_this_program_made_is_undone(line: Line) -> None:
+    async with device() as simulated:
+        backend, _, _ = await begin(simulated)
+        await fail(backend, line)
+        assert list(simulated.table) == []
+
+
+async def test_what_this_program_may_have_made_is_undone_later_too(line: Line) -> None:
+    """Nobody came to see whether it was made, or to undo it, when it was asked for."""
+    async with device() as simulated:
+        backend = await opened(simulated)
+        line.lose(ADD, 1, answers=True)
+        with anyio.move_on_after(0.1):
+            await backend.map(TEN_SECONDS)
+        assert len(list(simulated.table)) == 1
+        await fail(backend, line)
+        assert list(simulated.table) == []
