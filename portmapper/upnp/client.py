@@ -23,6 +23,11 @@ _HARMLESS = ("Get", "Check")
 _NOT_REPEATABLE = {"AddAnyPortMapping"}  # twice is two mappings
 
 FindAgain: TypeAlias = Callable[[], Awaitable[tuple[Service, http.Route]]]
+Begun: TypeAlias = Callable[[], None]
+
+
+def nobody_to_tell() -> None:
+    """Do nothing when a request has its turn."""
 
 
 async def _nowhere() -> tuple[Service, http.Route]:
@@ -60,12 +65,12 @@ class IgdClient:
         """Return a client that does not wait for a request that has the turn, and whose own may be cut off."""
         return IgdClient(self.service, self._route, grace=0.0)
 
-    async def call(self, name: str, **arguments: str | int) -> dict[str, str]:
-        """Return the OUT arguments by lower-case name.
+    async def call(self, name: str, begun: Begun = nobody_to_tell, /, **arguments: str | int) -> dict[str, str]:
+        """Return the OUT arguments by lower-case name; `begun` is called when it has its turn.
 
         Raises Fault, GatewayTimeout, GatewayUnreachable, ProtocolError.
         """
-        return await self._call(_Request(name, _values(arguments), repeated=_is_question(name)))
+        return await self._call(_Request(name, _values(arguments), repeated=_is_question(name), begun=begun))
 
     async def repeat(self, name: str, **arguments: str | int) -> dict[str, str]:
         """Do as `call`, and ask again while there is no answer, as `call` does for a question.
@@ -93,6 +98,7 @@ class IgdClient:
 
     async def _in_turn(self, request: "_Request") -> dict[str, str]:
         async with self._turn:
+            request.begun()
             if _is_question(request.name):
                 return await self._exchange(request)
             return await finish_begun(partial(self._exchange, request), grace=self._grace)
@@ -167,6 +173,7 @@ class _Request:
     name: str
     values: dict[str, str]
     repeated: bool
+    begun: Begun = nobody_to_tell
 
 
 def _values(arguments: Mapping[str, str | int]) -> dict[str, str]:

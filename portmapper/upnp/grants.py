@@ -217,11 +217,17 @@ class MappingGrants:
         return Granted(Endpoint(None, port), lifetime)
 
     async def _add(self, request: MappingRequest, attempt: Attempt) -> int:
+        begun = anyio.Event()
+
         async def add_or_look(number: int) -> int | None:
-            return await (self._look_beside(request, attempt) if number else self._mappings.add(request, attempt))
+            if not number:
+                return await self._mappings.add(request, attempt, begun.set)
+            await begun.wait()  # of many at a slow device each waits for its turn: that is no silence
+            await anyio.sleep(sum(limits.ADD_AGAIN[:number]))
+            return await self._look_beside(request, attempt)
 
         try:
-            return await first_of(add_or_look, () if attempt.any_port else limits.ADD_AGAIN)
+            return await first_of(add_or_look, () if attempt.any_port else (0.0,) * len(limits.ADD_AGAIN))
         except UNKNOWN_OUTCOME:
             port = await self._find_made(request, attempt)
             if port is None:

@@ -8,7 +8,7 @@ from portmapper import limits
 from portmapper.errors import GatewayTimeout, GatewayUnreachable, ProtocolError
 from portmapper.model import IPAddress, ListedMapping, MappingRequest, Protocol
 from portmapper.upnp.attempts import Attempt
-from portmapper.upnp.client import IgdClient
+from portmapper.upnp.client import Begun, IgdClient, nobody_to_tell
 from portmapper.upnp.entries import Entry, decode_entry
 from portmapper.upnp.faults import Fault
 from portmapper.upnp.listing import decode_listed, decode_listing
@@ -41,10 +41,13 @@ class PortMappings:
         """The version of the service."""
         return self._client.service.version
 
-    async def add(self, request: MappingRequest, attempt: Attempt) -> int:
-        """Add a mapping, or change the one that this host has at the same port; return the external port."""
+    async def add(self, request: MappingRequest, attempt: Attempt, begun: Begun = nobody_to_tell) -> int:
+        """Add a mapping, or change the one that this host has at the same port; return the external port.
+
+        `begun` is called when it has its turn.
+        """
         name = "AddAnyPortMapping" if attempt.any_port else "AddPortMapping"
-        results = await self._client.call(name, **self._arguments(request, attempt))
+        results = await self._client.call(name, begun, **self._arguments(request, attempt))
         return parse_port(results.get("newreservedport", "")) if attempt.any_port else attempt.external_port
 
     async def extend(self, request: MappingRequest, attempt: Attempt) -> int:

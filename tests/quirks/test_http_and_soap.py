@@ -221,6 +221,18 @@ async def test_several_ports_at_once_at_a_slow_router(count: int, delay: float) 
         assert len(list(router.table)) == count
 
 
+@pytest.mark.conforms("F39", "Q-21", "UP-34")
+async def test_a_mapping_that_waits_for_its_turn_is_not_looked_for_meanwhile() -> None:
+    """It was not asked for yet. Asked beside, a device that does one thing after the other has the more to do."""
+    async with quirky(soap_delay=0.7) as router, mapper_at(router) as mapper:
+        await mapper.map(4000)
+        async with anyio.create_task_group() as tasks:
+            for port in range(4001, 4006):
+                tasks.start_soon(mapper.map, port)
+        assert router.most_at_once == 1
+        assert len(adds(router)) == 6
+
+
 @pytest.mark.conforms("UP-34", "UP-58", "UP-97")
 @pytest.mark.parametrize("keeps_first_lease", [False, True])
 async def test_a_mapping_is_renewed_at_a_router_that_only_just_answers_in_time(keeps_first_lease: bool) -> None:
