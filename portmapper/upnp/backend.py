@@ -50,7 +50,7 @@ class UpnpBackend(Backend):
         return cls(gateway, session.pinhole_grants(), memory)
 
     def hurry(self) -> None:
-        """Make several requests at once; back to one when the device drops them."""
+        """Make several requests at once; back to one when the device drops them, or something is to be mapped."""
         self._memory.hurry()
 
     async def check(self) -> None:
@@ -70,6 +70,7 @@ class UpnpBackend(Backend):
 
     async def map(self, request: MappingRequest, *, renew: Lease | None = None) -> Lease:
         """Make the mapping in a form that the device accepts, or extend it, and read back what became of it."""
+        self._memory.calm()  # whoever closed something in a hurry before has not left
         granted = await (self._grants.map(request) if renew is None else self._grants.renew(request, renew))
         address = granted.external.address or await self._address(renew)
         self._grants.settle(request)

@@ -44,6 +44,10 @@ class Memory:
         """Let several requests be made at once."""
         self.turn.total_tokens = self.removal.total_tokens = limits.HURRY_WIDTH
 
+    def calm(self) -> None:
+        """Let one request be made at a time again."""
+        self.turn.total_tokens = self.removal.total_tokens = 1
+
     def choose(self, services: Sequence[Service], best: Service, now: float) -> None:
         """Remember for a minute which of the connections of a device is the best, and does address translation."""
         self._chosen = (services, best, now + limits.CHOICE)

@@ -233,6 +233,18 @@ async def test_a_mapping_that_waits_for_its_turn_is_not_looked_for_meanwhile() -
         assert len(adds(router)) == 6
 
 
+@pytest.mark.conforms("F39", "Q-21", "UP-34")
+async def test_after_a_mapping_was_closed_in_a_hurry_one_thing_at_a_time_is_asked_again() -> None:
+    """That is for whoever leaves; this program goes on."""
+    async with quirky(soap_delay=0.4) as router, mapper_at(router) as mapper:
+        await mapper.map(4000)
+        await mapper.mappings[0].close()
+        async with anyio.create_task_group() as tasks:
+            for port in range(4001, 4006):
+                tasks.start_soon(mapper.map, port)
+        assert router.most_at_once == 1
+
+
 @pytest.mark.conforms("UP-34", "UP-58", "UP-97")
 @pytest.mark.parametrize("keeps_first_lease", [False, True])
 async def test_a_mapping_is_renewed_at_a_router_that_only_just_answers_in_time(keeps_first_lease: bool) -> None:
