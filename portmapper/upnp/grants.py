@@ -57,7 +57,8 @@ class MappingGrants:
         ladder = Ladder(first, habits, version=version, permanent=self._permanent, ports=_other_ports())
         while True:
             try:
-                granted = await self._try(request, ladder.attempt)
+                async with self._memory.making:
+                    granted = await self._try(request, ladder.attempt)
             except Fault as fault:
                 if not ladder.climb(fault.code):
                     raise
@@ -69,7 +70,7 @@ class MappingGrants:
         """Extend a mapping by adding it again. Raises MappingGone when the port is somebody else's now, or nobody's."""
         if request.remote != lease.request.remote:
             raise UnsupportedRequest("UPnP cannot change who may come in; close the mapping and make another")
-        async with self._memory.renewal:  # of many at a slow device, one is renewed in time: else none might be
+        async with self._memory.making:  # of many at a slow device, one is renewed in time: else none might be
             return await self._renew(request, lease)
 
     async def _renew(self, request: MappingRequest, lease: Lease) -> Granted:

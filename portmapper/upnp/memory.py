@@ -26,7 +26,7 @@ class Memory:
 
     turn: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, 1))
     removal: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, 1))
-    renewal: anyio.Lock = field(default_factory=anyio.Lock)
+    making: anyio.Lock = field(default_factory=anyio.Lock)
     habits: dict[Make, Habits] = field(default_factory=dict[Make, Habits])
     choosing: anyio.Lock = field(default_factory=anyio.Lock)
     made: Recent[Key, MappingRequest] = field(default_factory=Recent[Key, MappingRequest])

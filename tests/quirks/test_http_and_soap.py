@@ -234,6 +234,27 @@ async def test_a_mapping_that_waits_for_its_turn_is_not_looked_for_meanwhile() -
 
 
 @pytest.mark.conforms("F39", "Q-21", "UP-34")
+async def test_of_more_ports_than_a_slow_router_can_map_in_time_most_are_mapped() -> None:
+    """One after the other, or all would be almost done when the time is over."""
+    refused = 0
+
+    async def map_port(port: int) -> None:
+        nonlocal refused
+        try:
+            await mapper.map(port)
+        except NoService:
+            refused += 1
+
+    async with quirky(soap_delay=1.2) as router, mapper_at(router) as mapper:
+        await mapper.map(4000)
+        async with anyio.create_task_group() as tasks:
+            for port in range(4001, 4009):
+                tasks.start_soon(map_port, port)
+        assert refused <= 3
+        assert len(mapper.mappings) == 9 - refused
+
+
+@pytest.mark.conforms("F39", "Q-21", "UP-34")
 async def test_after_a_mapping_was_closed_in_a_hurry_one_thing_at_a_time_is_asked_again() -> None:
     """That is for whoever leaves; this program goes on."""
     async with quirky(soap_delay=0.4) as router, mapper_at(router) as mapper:
