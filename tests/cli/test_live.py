@@ -10,9 +10,10 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from math import inf
 from typing import Any, cast
 
@@ -22,7 +23,7 @@ import pytest
 
 from portmapper import limits
 from portmapper.cli import main
-from portmapper.cli.drawing import live
+from portmapper.cli.drawing import live, pane
 from portmapper.cli.drawing.live import Board
 from portmapper.cli.drawing.standing import standing_sheet
 from portmapper.cli.drawing.tables import Sheet
@@ -113,6 +114,56 @@ class Screen:
         self.lines += [str(line) for line in lines]
 
 
+class Terminal:
+    """A terminal that a person looks at."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self.leader, self.follower = pty.openpty()
+        self.closed = self.dropped = False
+        self.resize(rows, columns)
+
+    def resize(self, rows: int, columns: int) -> None:
+        x, y = self.screen.cursor.x, self.screen.cursor.y
+        self.screen.resize(rows, columns)  # which takes the cursor home, as no terminal does
+        self.screen.cursor.x, self.screen.cursor.y = min(x, columns - 1), y
+        fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self.screen.display if line.strip()]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Look until `condition` holds; fail after 5 s."""
+        end = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < end, self.lines
+            self.read()
+
+    def drop(self) -> None:
+        """Read for a second without looking."""
+        self.dropped, end = True, time.monotonic() + 1
+        with suppress(OSError):
+            while time.monotonic() < end and select.select([self.leader], [], [], 0.1)[0]:
+                os.read(self.leader, 65536)
+
+    def read(self) -> None:
+        """Look at what comes within a moment."""
+        while not self.closed and select.select([self.leader], [], [], 0.05)[0]:
+            try:
+                self._stream.feed(os.read(self.leader, 65536))
+            except OSError:  # how a pseudo-terminal says that the other side is closed
+                self.closed = True
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    found = Terminal(16, 110)
+    yield found
+    os.close(found.leader)
+
+
 @contextmanager
 def drawn_on(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     @contextmanager
@@ -120,7 +171,7 @@ def drawn_on(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]
         yield screen
 
     monkeypatch.setattr("rich.live.Live", no_live)
-    monkeypatch.setattr(live, "takes_more", lambda _: True)
+    monkeypatch.setattr(pane, "takes_more", lambda _: True)
     yield Board()
 
 
@@ -150,18 +201,48 @@ async def test_a_terminal_that_takes_nothing_is_not_waited_for(monkeypatch: pyte
     """As after Ctrl-S: what happens is kept, up to a bound, and drawn when it goes on."""
     screen, one = Screen(), StandIn()
     with drawn_on(screen, monkeypatch) as board:
-        monkeypatch.setattr(live, "takes_more", lambda _: False)
+        monkeypatch.setattr(pane, "takes_more", lambda _: False)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(board.run, [one.mapping])
             for number in range(limits.UNDRAWN + 100):
                 board.tell(one.mapping, Mapped(lease(external=1 + number)))
                 await anyio.sleep(0.01)
             assert screen.times == []
-            monkeypatch.setattr(live, "takes_more", lambda _: True)
+            monkeypatch.setattr(pane, "takes_more", lambda _: True)
             await anyio.sleep(2)
             assert len(screen.lines) == limits.UNDRAWN
             assert f"203.0.113.7:{limits.UNDRAWN + 100} " in screen.lines[-1]
             board.tell(one.mapping, Closed(one.lease))
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("virtual_time")
+async def test_a_terminal_that_nobody_reads_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, terminal: Terminal
+) -> None:
+    """It takes a part of a table before it takes nothing more; the rest comes when somebody reads."""
+    several = [StandIn(lease(8000 + number)) for number in range(12)]
+    for name, value in {"TERM": "xterm", "COLUMNS": "110", "LINES": "16"}.items():
+        monkeypatch.setenv(name, value)
+    with open(terminal.follower, "w") as stream, ExitStack() as stack:
+        late = threading.Timer(5, terminal.drop)  # else a failure would wait for ever
+        late.start()
+        stack.callback(late.cancel)
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(sys, "__stdout__", stream)
+        board = Board()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(board.run, [one.mapping for one in several])
+            await anyio.sleep(100)  # longer than what it takes lasts
+            assert not terminal.dropped
+            for _ in range(4):
+                terminal.read()
+                await anyio.sleep(1)
+            assert [line.split()[0] for line in terminal.lines] == [
+                "port", *(f"{8000 + number}/tcp" for number in range(12))
+            ]  # fmt: skip
+            for one in several:
+                board.tell(one.mapping, Closed(one.lease))
 
 
 @pytest.mark.anyio
@@ -244,45 +325,6 @@ def test_lines_are_printed_where_no_table_is_wanted(
     with pytest.raises(SystemExit):
         main(["map", "--simulate", "--no-state", "8080", *words])
     assert asked[0].live is is_live
-
-
-class Terminal:
-    """A terminal that a person looks at."""
-
-    def __init__(self, rows: int, columns: int) -> None:
-        self.screen = pyte.Screen(columns, rows)
-        self._stream = pyte.ByteStream(self.screen)
-        self.leader, self.follower = pty.openpty()
-        self.closed = False
-        self.resize(rows, columns)
-
-    def resize(self, rows: int, columns: int) -> None:
-        x, y = self.screen.cursor.x, self.screen.cursor.y
-        self.screen.resize(rows, columns)  # which takes the cursor home, as no terminal does
-        self.screen.cursor.x, self.screen.cursor.y = min(x, columns - 1), y
-        fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    @property
-    def lines(self) -> list[str]:
-        return [line.rstrip() for line in self.screen.display if line.strip()]
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Look until `condition` holds; fail after 5 s."""
-        end = time.monotonic() + 5
-        while not condition():
-            assert time.monotonic() < end, self.lines
-            if select.select([self.leader], [], [], 0.05)[0]:
-                try:
-                    self._stream.feed(os.read(self.leader, 65536))
-                except OSError:  # how a pseudo-terminal says that the other side is closed
-                    self.closed = True
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    found = Terminal(16, 110)
-    yield found
-    os.close(found.leader)
 
 
 def test_on_a_terminal_the_table_is_kept_up_to_date_and_leaves_only_what_happened(

@@ -5,15 +5,15 @@ from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 import anyio
 
 from portmapper import limits
+from portmapper.cli.drawing.pane import Pane
 from portmapper.cli.drawing.standing import standing_sheet
 from portmapper.cli.drawing.tables import as_table
 from portmapper.cli.drawing.terminal import ECHO
-from portmapper.cli.streams import takes_more
 from portmapper.cli.words.sentences import EventSentences
 from portmapper.mapping import Mapping
 from portmapper.model import Changed, Closed, Event, Lost
@@ -58,7 +58,8 @@ class Board:
         from rich.console import Console  # noqa: PLC0415 - 80 ms that most calls need not spend
         from rich.live import Live  # noqa: PLC0415 - the same
 
-        console = Console()
+        pane = Pane(sys.stdout)
+        console = Console(file=cast("TextIO", pane))
         try:
             with Live(
                 self._table(console),
@@ -67,20 +68,25 @@ class Board:
                 transient=True,
                 redirect_stderr=sys.stderr.isatty(),  # else what is said there goes where the user wants it
             ) as live:
-                await self._draw(live)
+                await self._draw(live, pane)
+            await pane.drain(limits.LAST_WORDS)
         except OSError:
             await self._ended.wait()
+        finally:
+            pane.close()
 
-    async def _draw(self, live: "Live") -> None:
+    async def _draw(self, live: "Live", pane: Pane) -> None:
         while not self._ended.is_set():
-            if takes_more("stdout"):
+            if pane.takes_more():
                 self._show(live)
+                await pane.drain(limits.REDRAW_GAP)
             with anyio.move_on_after(limits.REDRAW_GAP):
                 await self._ended.wait()
             with anyio.move_on_after(limits.REDRAW - limits.REDRAW_GAP):
                 await self._changed.wait()
             self._changed = anyio.Event()
-        if not takes_more("stdout"):
+        await pane.drain(limits.LAST_WORDS)
+        if not pane.takes_more():
             live.console.file = StringIO()  # to take the table away would be to wait until the terminal goes on
         self._show(live)
 
