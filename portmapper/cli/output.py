@@ -115,11 +115,20 @@ class Output:
 
     def error(self, error: PortMapperError) -> None:
         """Tell why it did not work, in one line if there is one reason."""
+        self._write_error(error)
+        complain(str(error))
+
+    def mention(self, error: PortMapperError) -> None:
+        """Tell why something did not work beside what is open, unless nobody takes it just now."""
+        if self.takes_more():
+            self._write_error(error)
+        mention(str(error))
+
+    def _write_error(self, error: PortMapperError) -> None:
         try:
             self.write(objects.error_object(error), [])
         except LocalError as unwritten:
             complain(str(unwritten))
-        complain(str(error))
 
     def write(self, facts: Object, lines: Iterable[str]) -> None:
         """Write the object for a program, or the lines for a person. Raises LocalError if it cannot be written."""

@@ -116,6 +116,26 @@ def test_whoever_does_not_read_keeps_nobody_from_renewing(
         assert time.monotonic() - begin < 2
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_nor_where_nothing_is_open_by_ipv6(
+    environment: dict[str, str], tmp_path: Path, full_pipe: tuple[int, int], stream: str
+) -> None:
+    """What is open by IPv4 is closed in time although nobody reads that."""
+    told = tmp_path / "told"
+    command = [*COMMAND.split(), "map", "8080", "--simulate", "--ipv6", "--backend", "pcp", "--json"]
+    command += ["--exec", f"echo $PORTMAPPER_EVENT >>{told}"]
+    others: dict[str, int] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: full_pipe[1]}
+    with ended(subprocess.Popen(command, env=environment, **others)) as process:  # type: ignore[call-overload]
+        deadline = time.monotonic() + 10
+        while not told.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1)  # the IPv6 gateway, which has no PCP, is asked
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 128 + signal.SIGTERM
+    assert told.read_text().split() == ["mapped", "closed"]
+
+
 @contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """End a process in every case, also where it waits for somebody to read."""

@@ -58,7 +58,7 @@ async def _open_by_ipv6(wanted: Wanted, stack: AsyncExitStack, tasks: TaskGroup)
         settings = wanted.settings.by_ipv6()
         mapper = await stack.enter_async_context(settings.open_mapper(tasks))
     except PortMapperError as error:
-        output.error(about("nothing is open by IPv6", error))
+        output.mention(about("nothing is open by IPv6", error))
         return []
     wishes = [Wish(of_family(request, _IPV6)) for wish in wanted.wishes for request in wish.requests]
     opened: dict[Wish, tuple[Mapping, ...]] = {}
@@ -67,7 +67,7 @@ async def _open_by_ipv6(wanted: Wanted, stack: AsyncExitStack, tasks: TaskGroup)
         try:
             opened[wish] = await open_one(wish, mapper, settings)
         except PortMapperError as error:
-            output.error(about(f"{wish} is not open by IPv6", error))
+            output.mention(about(f"{wish} is not open by IPv6", error))
 
     asking = f"Asking {mapper.gateway} to open {names(wishes)} ..."
     # The table of what is open by IPv4 is drawn already.
