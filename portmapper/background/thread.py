@@ -67,8 +67,8 @@ class Background:
         """Start the thread; what is posted before the loop runs is not lost."""
         try:
             self._thread.start()
-        except RuntimeError as error:  # the interpreter is ending
-            raise MapperClosed("the program is ending: no mapping can be made any more") from error
+        except RuntimeError as error:  # the interpreter is ending, or the system has no more threads
+            raise MapperClosed(f"no thread could be started: {error}") from error
 
     def take(self, work: Work) -> "Future[None]":
         """Begin `work`, holding _lock; what is returned is there when it has ended."""

@@ -44,14 +44,14 @@ class Courier:
         self._thread: threading.Thread | None = None
 
     def expect(self) -> None:
-        """Be there until as many calls of `done` have come as of this. Raises MapperClosed at the program's end."""
+        """Be there until as many calls of `done` have come as of this. Raises MapperClosed without a thread."""
         with self._changed:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="portmapper callbacks", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError as error:
-                    raise MapperClosed("the program is ending: nobody could be called back any more") from error
+                except RuntimeError as error:  # the interpreter is ending, or the system has no more threads
+                    raise MapperClosed(f"no thread could be started: {error}") from error
                 self._thread = thread
             self._expected += 1
 

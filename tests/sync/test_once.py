@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
 
-from portmapper import sync
-from portmapper.errors import GatewayTimeout, InvalidRequest, NoGateway, NoService, RequestRefused
+from portmapper import callback, sync
+from portmapper.errors import GatewayTimeout, InvalidRequest, MapperClosed, NoGateway, NoService, RequestRefused
 from portmapper.testing import PcpSwitches, SimulatedGateway
 from tests.aside import Besides, Swallowing, aside
 
@@ -54,6 +55,23 @@ ip route add default via 192.0.2.1
 """
     done = subprocess.run(["unshare", "-n", "sh", "-ec", script], capture_output=True, text=True, timeout=20)
     assert done.stdout.strip() == "192.0.2.1", done.stderr
+
+
+def test_a_system_without_threads_is_not_taken_for_the_end_of_the_program(
+    simulated: Besides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a service with a limit of tasks; later there may be one again."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without:
+        without.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(MapperClosed, match="no thread could be started: can't start new thread"):
+            sync.external_address(gateway=simulated.gateway)
+        with pytest.raises(MapperClosed, match="no thread could be started: can't start new thread"):
+            callback.get_external_address(simulated.gateway, print)
+    assert str(sync.external_address(gateway=simulated.gateway)) == "127.0.0.1"
 
 
 def test_without_a_route_there_is_no_gateway() -> None:
