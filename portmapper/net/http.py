@@ -6,7 +6,7 @@ and a body can be cut off cleanly only where it is read from the network.
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,11 +28,12 @@ _HEADERS = {"Connection": "close", "Accept": "*/*", "Accept-Encoding": "identity
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """What came back, whatever its status."""
+    """What came back, whatever its status, and to which of the requests: 0 for the first."""
 
     status: int
     server: str
     body: bytes
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ async def _exchange(
 
     async def attempt(number: int) -> HttpReply | None:
         try:
-            return await _ask(make_request(), _Network(route, url, limit), url, limit)
+            reply = await _ask(make_request(), _Network(route, url, limit), url, limit)
+            return replace(reply, number=number)
         except httpcore.ReadError:
             if not number:
                 raise

@@ -4,7 +4,6 @@ import errno
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from typing import TypeAlias
 
 import anyio
@@ -15,11 +14,11 @@ from portmapper.net import clock, http
 from portmapper.net.tasks import finish_begun
 from portmapper.text import safe_text
 from portmapper.upnp.description import Service
+from portmapper.upnp.pace import Pace, is_question
 from portmapper.upnp.soap import Action, decode_result, encode_action, encode_mpost
 
 _OK, _NOT_FOUND, _METHOD_NOT_ALLOWED, _FAULT = 200, 404, 405, 500
 _NOT_EXTENDED = {405, 501, 510}  # what a device says that does not know M-POST either
-_HARMLESS = ("Get", "Check")
 _NOT_REPEATABLE = {"AddAnyPortMapping"}  # twice is two mappings
 
 FindAgain: TypeAlias = Callable[[], Awaitable[tuple[Service, http.Route]]]
@@ -59,7 +58,8 @@ class IgdClient:
         self._find_again = find_again
         self._grace = grace
         self._extended = False  # the device wants M-POST
-        self._fastest: dict[str, float] = {}  # seconds of its fastest answer to each action
+        self._pace = Pace()
+        self._answered: set[str] = set()
 
     def beside(self) -> "IgdClient":
         """Return a client that does not wait for a request that has the turn, and whose own may be cut off."""
@@ -70,7 +70,7 @@ class IgdClient:
 
         Raises Fault, GatewayTimeout, GatewayUnreachable, ProtocolError.
         """
-        return await self._call(_Request(name, _values(arguments), repeated=_is_question(name), begun=begun))
+        return await self._call(_Request(name, _values(arguments), repeated=is_question(name), begun=begun))
 
     async def repeat(self, name: str, **arguments: str | int) -> dict[str, str]:
         """Do as `call`, and ask again while there is no answer, as `call` does for a question.
@@ -99,7 +99,7 @@ class IgdClient:
     async def _in_turn(self, request: "_Request") -> dict[str, str]:
         async with self._turn:
             request.begun()
-            if _is_question(request.name):
+            if is_question(request.name):
                 return await self._exchange(request)
             return await finish_begun(partial(self._exchange, request), grace=self._grace)
 
@@ -109,6 +109,7 @@ class IgdClient:
             with anyio.fail_after(seconds):
                 return await self._sent_or_sent_again(request)
         except TimeoutError as error:
+            self._pace.silent(request.name)
             text = f"{safe_text(self.service.control_url)} did not answer within {seconds:g} s"
             raise GatewayTimeout(text, sent=1, seconds=seconds) from error
 
@@ -134,12 +135,12 @@ class IgdClient:
 
     async def _send(self, request: "_Request") -> dict[str, str]:
         action = Action(self.service.service_type, request.name, request.values)
-        again = http.repeated(self._pause(request.name)) if request.repeated else ()
+        again = http.repeated(self._pace.pause(request.name)) if request.repeated else ()
         reply = await self._post(action, again, extended=self._extended)
         if reply.status == _METHOD_NOT_ALLOWED and not self._extended:  # UDA 1.0 clause 3.2.1
             reply = await self._post(action, again, extended=True)
             self._extended = reply.status not in _NOT_EXTENDED
-        if reply.status == _NOT_FOUND and request.name in self._fastest:
+        if reply.status == _NOT_FOUND and request.name in self._answered:
             raise _NotThere(f"{safe_text(self.service.control_url)} is not there any more")
         return decode_result(action, reply.status, reply.body)
 
@@ -150,16 +151,10 @@ class IgdClient:
         begin = clock.now()
         reply = await http.post(url, self._route, headers, body, limit=limits.SOAP_BODY, method=method, again=again)
         # A change may be refused at once, and take its time where it is made.
-        if reply.status == _OK or (reply.status == _FAULT and _is_question(action.name)):
-            self._fastest[action.name] = min(self._fastest.get(action.name, inf), clock.now() - begin)
+        if reply.status == _OK or (reply.status == _FAULT and is_question(action.name)):
+            self._pace.answered(action.name, clock.now() - begin, first=reply.number == 0)
+            self._answered.add(action.name)
         return reply
-
-    def _pause(self, name: str) -> float:
-        """Return how long to wait for an answer before the same is asked again: twice what it took before."""
-        unknown = limits.ASK_UNKNOWN
-        answers = self._fastest
-        fastest = min(answers.values(), default=unknown) if _is_question(name) else answers.get(name, unknown)
-        return max(limits.ASK_AGAIN, 2 * fastest)
 
 
 class _NotThere(ProtocolError):
@@ -178,7 +173,3 @@ class _Request:
 
 def _values(arguments: Mapping[str, str | int]) -> dict[str, str]:
     return {name: str(value) for name, value in arguments.items()}
-
-
-def _is_question(name: str) -> bool:
-    return name.startswith(_HARMLESS)

@@ -28,13 +28,14 @@ class Device:
     """Answers the n-th request after `seconds[n]`, and notes when it was asked."""
 
     def __init__(self, *seconds: float) -> None:
+        self.name = GET
         self.seconds = list(seconds)
         self.times: list[float] = []
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         self.times.append(anyio.current_time())
         await anyio.sleep(self.seconds.pop(0))
-        return httpx.Response(200, content=soap.encode_result(soap.Action(WANIP, GET, {}), {}))
+        return httpx.Response(200, content=soap.encode_result(soap.Action(WANIP, self.name, {}), {}))
 
     def asked_after(self) -> list[float]:
         """The seconds after the first request at which each came."""
@@ -166,3 +167,63 @@ async def test_a_refusal_says_nothing_of_how_fast_a_change_is(router: respx.Mock
         with pytest.raises(ProtocolError):  # this device gives the answer to another question
             await change(ADD)
         assert device.asked_after() == [0]
+
+
+class OneAfterTheOther(Device):
+    """Does what it is asked one after the other, also what nobody waits for any more."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.each = 0.01
+        self._free = 0.0
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        self._free = max(self._free, anyio.current_time()) + self.each
+        self.seconds = [self._free - anyio.current_time()]
+        return await super().answer(request)
+
+
+@pytest.mark.parametrize("name", [GET, ADD])
+async def test_a_device_that_has_become_slow_is_asked_less_often(router: respx.MockRouter, name: str) -> None:
+    """It would be busy with copies for good, and have no answer to whatever comes next."""
+    device, client = OneAfterTheOther(name), IgdClient(Service(WANIP, CONTROL), HERE)
+    router.post(CONTROL).mock(side_effect=device.answer)
+    await client.repeat(name)
+    device.each = 2.0
+    for _ in range(3):
+        await anyio.sleep(60)
+        device.times.clear()
+        await client.repeat(name)
+    assert len(device.times) <= 2
+    device.each = 0.01
+    await anyio.sleep(60)
+    await client.repeat(name)
+    device.times.clear()
+    device.each = 0.7
+    await client.repeat(name)
+    assert device.asked_after() == [0, 0.5]  # it was fast again
+
+
+async def test_a_device_that_said_nothing_is_asked_less_often_until_it_answers(router: respx.MockRouter) -> None:
+    device, client = ask(router, 0.01)
+    device.name = ADD
+    await client.repeat(ADD)
+    for expected in ([0, 0.5, 1, 1.5, 2, 2.5], [0, 1, 2, 3], [0, 2], [0]):
+        device.times.clear()
+        device.seconds = [60] * 6
+        with pytest.raises(GatewayTimeout):
+            await client.repeat(ADD)
+        assert device.asked_after() == expected
+
+
+async def test_an_answer_to_a_copy_says_that_something_was_lost_not_that_the_device_is_slow(
+    router: respx.MockRouter,
+) -> None:
+    device, client = ask(router, 0.01)
+    await client.call(GET)
+    for _ in range(3):
+        device.times.clear()
+        device.seconds = [60, 60, 0.01]
+        await client.call(GET)
+        assert device.asked_after() == [0, 0.5, 1]
