@@ -6,14 +6,12 @@ from ipaddress import IPv4Address
 from math import inf
 from typing import ClassVar, Self
 
-import anyio
-
 from portmapper import limits
 from portmapper.backend import Backend, BackendOptions, address_or_last, lease_for
 from portmapper.errors import GatewayUnreachable, ProtocolError, UnsupportedRequest
 from portmapper.model import Endpoint, Gateway, IPAddress, Lease, MappingRequest, Protocol
 from portmapper.natpmp import wire
-from portmapper.natpmp.client import NatPmpClient
+from portmapper.natpmp.client import NatPmpClient, Turn
 from portmapper.natpmp.epoch import EpochWatch
 from portmapper.net import clock
 
@@ -23,7 +21,7 @@ class _Memory:
     """What belongs to the gateway, not to one opening: its epoch, and whose turn it is (sections 3.6 and 3.1)."""
 
     epoch: EpochWatch = field(default_factory=EpochWatch)
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    turn: Turn = field(default_factory=Turn)
 
 
 class NatPmpBackend(Backend):
@@ -56,7 +54,11 @@ class NatPmpBackend(Backend):
         return self._memory.epoch.last
 
     async def check(self) -> None:
-        """Ask for the external address: a new one is as good as a loss, for the leases tell the old one."""
+        """Ask for the external address: a new one is as good as a loss, for the leases tell the old one.
+
+        A renewal that the gateway owes an answer may wait for a minute before it is sent again: that is done now.
+        """
+        self._memory.turn.ask_afresh()
         client = self._client_with(limits.FAST_WAITS)
         old = self._address
         if old != self._learn(await client.address(timeout=limits.DISCOVERY)):

@@ -1,8 +1,8 @@
 """Ask a NAT-PMP server: one request at a time (RFC 6886 section 3.1)."""
 
 import math
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from ipaddress import IPv4Address
 from typing import TypeAlias, TypeVar
 
@@ -28,6 +28,39 @@ _MEANING: dict[int, str] = {
 }
 
 
+class Turn:
+    """Whose turn it is to ask a gateway: one request at a time."""
+
+    def __init__(self) -> None:
+        self._lock = anyio.Lock()
+        self._asking: anyio.CancelScope | None = None
+
+    def ask_afresh(self) -> None:
+        """Have what is under way asked again at once, from the start of its waits."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    @asynccontextmanager
+    async def taken(self, timeout: float, gateway: Gateway) -> AsyncGenerator[float]:
+        """Wait for the turn; give the seconds of `timeout` that are left. Raises GatewayTimeout."""
+        begin = clock.now()
+        with anyio.move_on_after(timeout) as waiting:
+            await self._lock.acquire()
+        if waiting.cancelled_caught:
+            raise GatewayTimeout(f"{gateway} still owes the answer to an earlier request", seconds=timeout)
+        try:
+            yield timeout - (clock.now() - begin)
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def asking(self) -> Generator[None]:
+        """Go on after the block, as at its end, when that is to be asked afresh."""
+        with anyio.CancelScope() as self._asking:
+            yield
+        self._asking = None
+
+
 class NatPmpClient:
     """Requests to one gateway, answered by matched, checked responses.
 
@@ -40,12 +73,12 @@ class NatPmpClient:
         gateway: Gateway,
         observe_epoch: Callable[[int], None],
         waits: Sequence[float] = limits.NATPMP_WAITS,
-        turn: anyio.Lock | None = None,
+        turn: Turn | None = None,
     ) -> None:
         self._gateway = gateway
         self._observe_epoch = observe_epoch
         self._waits = waits
-        self._turn = turn or anyio.Lock()
+        self._turn = turn or Turn()
 
     async def address(self, *, timeout: float = math.inf) -> IPv4Address:
         """Return the external address.
@@ -66,32 +99,31 @@ class NatPmpClient:
         self,
         request: wire.Request,
         match: Callable[[wire.Response], R | None],
-        waits: Iterable[float],
+        waits: Sequence[float],
         *,
         timeout: float = math.inf,
     ) -> R:
         def answer(data: bytes) -> R | _Refusal | None:
             return _match(data, wire.opcode_of(request), match)
 
-        async with self._own_turn(timeout) as left:
-            exchange: Exchange[R | _Refusal] = Exchange(request.encode(), answer, within(waits, left))
-            reply = await converse(exchange, self._gateway)
+        async with self._turn.taken(timeout, self._gateway) as left:
+            reply = await self._converse(request, answer, waits, left)
         if isinstance(reply, wire.AddressResponse | wire.MapResponse):
             self._observe_epoch(reply.epoch)  # of errors too (section 3.5)
         return _checked(reply, self._gateway)
 
-    @asynccontextmanager
-    async def _own_turn(self, timeout: float) -> AsyncGenerator[float]:
-        """Wait for the turn; give the seconds of `timeout` that are left."""
-        begin = clock.now()
-        with anyio.move_on_after(timeout) as waiting:
-            await self._turn.acquire()
-        if waiting.cancelled_caught:
-            raise GatewayTimeout(f"{self._gateway} still owes the answer to an earlier request", seconds=timeout)
-        try:
-            yield timeout - (clock.now() - begin)
-        finally:
-            self._turn.release()
+    async def _converse(
+        self,
+        request: wire.Request,
+        answer: Callable[[bytes], R | _Refusal | None],
+        waits: Sequence[float],
+        seconds: float,
+    ) -> R | _Refusal:
+        end = clock.now() + min(seconds, sum(waits))  # however often it is asked afresh
+        while True:
+            exchange: Exchange[R | _Refusal] = Exchange(request.encode(), answer, within(waits, end - clock.now()))
+            with self._turn.asking():
+                return await converse(exchange, self._gateway)
 
 
 def _match(data: bytes, opcode: int, match: Callable[[wire.Response], R | None]) -> R | _Refusal | None:

@@ -237,3 +237,19 @@ async def test_a_question_without_answer_does_not_hold_up_the_next_announcement(
         announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
         await anyio.sleep(ROUND)
         assert [entry.internal.port for entry in simulated.table] == [4001]
+
+
+@pytest.mark.conforms("F1", "NP-69", "PC-151")
+@pytest.mark.parametrize("backend", ["pcp", "natpmp"])
+async def test_nor_does_a_renewal_without_answer(backend: str) -> None:
+    """The gateway restarts while one is under way, which is repeated more and more slowly."""
+    async with mapped(backend) as (simulated, _, _, _):
+        simulated.silent = True
+        while not simulated.times:
+            await anyio.sleep(0.1)
+        await anyio.sleep(9)
+        simulated.silent = False
+        simulated.reboot()
+        announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
+        await anyio.sleep(ROUND)
+        assert [entry.internal.port for entry in simulated.table] == [4001]

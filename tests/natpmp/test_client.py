@@ -14,7 +14,7 @@ from portmapper.errors import GatewayTimeout, PortMapperError, RequestRefused, U
 from portmapper.exchange import Exchange
 from portmapper.model import Gateway, IPAddress, Protocol
 from portmapper.natpmp import wire
-from portmapper.natpmp.client import NatPmpClient
+from portmapper.natpmp.client import NatPmpClient, Turn
 from portmapper.testing import SimulatedGateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("virtual_time")]
@@ -144,6 +144,33 @@ async def test_of_five_requests_at_once_each_waits_for_the_answer_to_the_one_bef
                 asking.start_soon(client.map, map_request(port))
     assert server.most_unanswered == 1
     assert [time - begin for time in server.arrivals] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+
+
+@pytest.mark.conforms("NP-69")
+async def test_what_is_asked_afresh_is_repeated_from_the_start_and_ends_as_it_would_have() -> None:
+    """Announcements can be forged: nobody waits longer because of them."""
+    turn = Turn()
+    turn.ask_afresh()  # nothing is under way
+    async with Deaf() as simulated, anyio.create_task_group() as tasks:
+        client = NatPmpClient(simulated.gateway, lambda _: None, turn=turn)
+
+        async def announce() -> None:
+            await anyio.sleep(10)
+            turn.ask_afresh()
+            await anyio.sleep(GIVEN_UP - 10 - 1)
+            while True:
+                turn.ask_afresh()
+                await anyio.sleep(0.6)
+
+        begin = anyio.current_time()
+        tasks.start_soon(announce)
+        assert isinstance(await failure_of(ask_tcp, client), GatewayTimeout)
+        assert anyio.current_time() - begin == pytest.approx(GIVEN_UP)
+        tasks.cancel_scope.cancel()
+        times = [time - begin for time in simulated.times]
+        afresh = [10 + time for time in SEND_TIMES]
+        near_the_end = [GIVEN_UP - wait for wait in (1, 0.75, 0.4, 0.15)]
+        assert times == pytest.approx([*SEND_TIMES[:6], *afresh, *near_the_end])
 
 
 @pytest.mark.conforms("NP-18")
