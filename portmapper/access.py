@@ -28,14 +28,22 @@ from portmapper.selection import Selection
 T = TypeVar("T")
 
 
+def _joins_nobody(_request: MappingRequest) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What is used to ask any gateway: see BackendOptions; `candidates` are the backends in their order."""
+    """What is used to ask any gateway: see BackendOptions; `candidates` are the backends in their order.
+
+    `joins` tells of a request whether another program has what it asks for already, and shares it.
+    """
 
     candidates: Sequence[Candidate]
     key: bytes
     permanent: bool
     left_ports: Callable[[MappingRequest], frozenset[int]]
+    joins: Callable[[MappingRequest], bool] = _joins_nobody
 
 
 class Access:
@@ -211,7 +219,7 @@ class Access:
         refusal: tuple[Backend, PortMapperError] | None = None
         if (trusted := self._trusted_backend()) is not None:
             try:
-                return await ask(trusted, request, self.refusals)
+                return await self._ask(trusted, request)
             except (RequestRefused, UnsupportedRequest) as reason:
                 refusal = (trusted, reason)
             except PortMapperError:
@@ -226,13 +234,16 @@ class Access:
     async def _ask_in_turn(self, selection: Selection, request: MappingRequest) -> Grant:
         while (backend := await selection.next()) is not None:
             try:
-                grant = await ask(backend, request, self.refusals)
+                grant = await self._ask(backend, request)
             except PortMapperError as reason:
                 selection.reject(backend, reason)
             else:
                 selection.keep(backend)
                 return grant
         raise selection.failure()
+
+    async def _ask(self, backend: Backend, request: MappingRequest) -> Grant:
+        return await ask(backend, request, self.refusals, joins=self._means.joins(request))
 
     def _note_refusal(self, backend: Backend, reason: PortMapperError) -> None:
         if isinstance(reason, RequestRefused) and reason.general:

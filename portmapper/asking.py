@@ -21,18 +21,21 @@ from portmapper.net.tasks import finish_begun, shielded
 from portmapper.refusals import Refusals
 
 
-async def ask(backend: Backend, request: MappingRequest, refusals: Refusals) -> Grant:
-    """Ask for a mapping, unless the gateway refused it not long ago. Raises PortMapperError."""
+async def ask(backend: Backend, request: MappingRequest, refusals: Refusals, *, joins: bool = False) -> Grant:
+    """Ask for a mapping, unless the gateway refused it not long ago. Raises PortMapperError.
+
+    With `joins` another program has it already: whatever comes of this, it is left to that one.
+    """
     check_offered(backend, request)
     refusals.check(backend.name, request, clock.now())
     try:
-        return await _ask(backend, request)
+        return await _ask(backend, request, joins=joins)
     except RequestRefused as refusal:
         refusals.note(backend.name, request, refusal, clock.now())
         raise
 
 
-async def _ask(backend: Backend, request: MappingRequest) -> Grant:
+async def _ask(backend: Backend, request: MappingRequest, *, joins: bool) -> Grant:
     """Ask for a mapping. A cancellation lets the gateway answer first and then undoes what it granted.
 
     When it stays unknown whether anything was granted (no answer, or one that makes no sense), what there is to be
@@ -46,6 +49,8 @@ async def _ask(backend: Backend, request: MappingRequest) -> Grant:
     begin = clock.now()
 
     async def undo(within: float) -> None:
+        if joins:
+            return
         with shielded(within), suppress(PortMapperError):
             await (backend.unmap(granted[0]) if granted else backend.undo(request))
 

@@ -54,6 +54,7 @@ class Lifecycle:
             key=key or new_key(),
             permanent=allow_permanent,
             left_ports=self._record.left_ports,
+            joins=self._record.joins,
         )
         self._access = Access(
             partial(locate, gateway, interface), means, state_lost=self._state_lost, moved=self._follow

@@ -123,6 +123,10 @@ class Record:
         claims = [one.claim for one in self._pending if one.wish.request.overlaps(request)]
         return frozenset(note.external.port if note.external else 0 for claim in claims for note in claim.ours)
 
+    def joins(self, request: MappingRequest) -> bool:
+        """Whether another program has what is being asked for, and shares it."""
+        return any(one.claim.joins for one in self._pending if one.wish.request.overlaps(request))
+
     def hold(self, holding: Holding) -> None:
         """Note what was granted, and from now on what becomes of it."""
         if self._folder is not None and holding.request.peer is None:

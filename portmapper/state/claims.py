@@ -14,11 +14,13 @@ class Claim:
     """A port that may be asked for.
 
     `request` is what to ask: at the external port where it was, or where another program has it that shares it. `ours`
-    are the notes of mappings that may be on the gateway for it, because of dead programs or of those that share it.
+    are the notes of mappings that may be on the gateway for it, because of dead programs or of those that share it;
+    `joins` is whether it is theirs.
     """
 
     request: MappingRequest
     ours: tuple[Note, ...] = ()
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def decide(wish: Note, *, share: bool, living: Iterable[Journal], left: Iterable
     if shared:
         # With another lifetime each renewal would change when the other's lease ends.
         request = replace(shared[0].located(), description=wish.request.description, exact=wish.request.exact)
-        return Claim(request, tuple(shared))
+        return Claim(request, tuple(shared), joins=True)
     found = tuple(note for note in left if note.is_for(wish))
     return Claim(_at_the_old_port(wish.request, found), found)
 

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from portmapper import Closed, InUseLocally, MappingState, NoService, NoteState, PortMapper
+from portmapper.model import IPAddress
 from portmapper.testing import SimulatedGateway
 from tests.mapper.test_main_path import ONLY
 from tests.mapper.test_state import backend, folder, noted, ports
@@ -78,6 +79,35 @@ async def test_the_last_of_those_who_share_a_port_removes_it(backend: str, folde
             await stayer.refresh()
             await stayer.close()
             assert ports(simulated) == []
+
+
+class Mute(SimulatedGateway):
+    """Does what it is asked, and says nothing of it once it is `mute`."""
+
+    mute = False
+
+    def answer_datagram(self, data: bytes, sender: IPAddress) -> list[bytes]:
+        answers = super().answer_datagram(data, sender)
+        return [] if self.mute else answers
+
+
+@pytest.mark.parametrize(
+    ("backend", "seconds"), [("pcp", 0.3), ("natpmp", 0.3), ("natpmp", 60.0)], ids=["pcp", "natpmp", "unanswered"]
+)
+async def test_who_joins_in_vain_leaves_the_port_to_the_other(backend: str, folder: Path, seconds: float) -> None:
+    """What is asked for and not known to be granted is undone, else."""
+    async with Mute(**ONLY[backend]) as simulated:
+        async with (
+            PortMapper(gateway=simulated.gateway, state=folder) as one,
+            PortMapper(gateway=simulated.gateway, state=folder) as two,
+        ):
+            await one.map(4001, external_port=21305)
+            await two.map(4002)  # which protocol it is, is known
+            simulated.mute = True
+            with anyio.move_on_after(seconds), pytest.raises(NoService):
+                await two.map(4001, share=True)
+            assert 21305 in ports(simulated)
+            simulated.mute = False
 
 
 async def test_who_shares_with_one_that_is_asking_waits_for_its_answer(folder: Path) -> None:
