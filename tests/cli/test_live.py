@@ -227,6 +227,7 @@ async def test_a_terminal_that_nobody_reads_is_not_waited_for(
     with open(terminal.follower, "w") as stream, ExitStack() as stack:
         late = threading.Timer(5, terminal.drop)  # else a failure would wait for ever
         late.start()
+        stack.callback(late.join)
         stack.callback(late.cancel)
         monkeypatch.setattr(sys, "stdout", stream)
         monkeypatch.setattr(sys, "__stdout__", stream)
