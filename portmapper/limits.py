@@ -60,6 +60,7 @@ ASK_AGAIN = 0.5
 FETCH_AGAIN = 0.7  # the same for a description, which is the first that is asked and the longest to come
 ASK_TIMES = 6
 ASK_UNKNOWN = 0.5  # how fast a device is taken to be before it has answered once
+ASK_LATE = 3  # late answers in turn after which a device is taken to have become slow: one may be late by a lost packet
 ADD_AGAIN = (1.0, 1.0)
 FOUND_AGAIN = 0.5  # to see whether a request whose answer was lost was carried out
 HTTP_OVERHEAD = (

@@ -191,7 +191,7 @@ async def test_a_device_that_has_become_slow_is_asked_less_often(router: respx.M
     router.post(CONTROL).mock(side_effect=device.answer)
     await client.repeat(name)
     device.each = 2.0
-    for _ in range(3):
+    for _ in range(limits.ASK_LATE + 2):
         await anyio.sleep(60)
         device.times.clear()
         await client.repeat(name)
@@ -209,12 +209,23 @@ async def test_a_device_that_said_nothing_is_asked_less_often_until_it_answers(r
     device, client = ask(router, 0.01)
     device.name = ADD
     await client.repeat(ADD)
-    for expected in ([0, 0.5, 1, 1.5, 2, 2.5], [0, 1, 2, 3], [0, 2], [0]):
+    for expected in (*[[0, 0.5, 1, 1.5, 2, 2.5]] * limits.ASK_LATE, [0, 1, 2, 3], [0, 2], [0]):
         device.times.clear()
         device.seconds = [60] * 6
         with pytest.raises(GatewayTimeout):
             await client.repeat(ADD)
         assert device.asked_after() == expected
+
+
+async def test_a_few_late_answers_are_lost_packets(router: respx.MockRouter) -> None:
+    device, client = ask(router, 0.01)
+    await client.call(GET)
+    for _ in range(3):
+        for seconds in (0.7, 0.7, 0.01):
+            device.times.clear()
+            device.seconds = [seconds] * 6
+            await client.call(GET)
+            assert device.asked_after() == ([0, 0.5] if seconds > 0.5 else [0])
 
 
 async def test_an_answer_to_a_copy_says_that_something_was_lost_not_that_the_device_is_slow(
