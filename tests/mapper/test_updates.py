@@ -219,6 +219,14 @@ async def test_a_new_external_address_begins_an_epoch_of_pcp_and_is_told_for_eac
         assert {one.external_address() for one in mappings} == {ELSEWHERE}
 
 
+async def assert_a_restart_is_heard(simulated: Router) -> None:
+    simulated.silent = False
+    simulated.reboot()
+    announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
+    await anyio.sleep(ROUND)
+    assert [entry.internal.port for entry in simulated.table] == [4001]
+
+
 @pytest.mark.conforms("NP-69", "PC-151")
 @pytest.mark.parametrize("backend", ["pcp", "natpmp"])
 async def test_a_question_without_answer_does_not_hold_up_the_next_announcement(backend: str) -> None:
@@ -232,11 +240,7 @@ async def test_a_question_without_answer_does_not_hold_up_the_next_announcement(
         simulated.silent = True
         announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
         await anyio.sleep(70)
-        simulated.silent = False
-        simulated.reboot()
-        announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
-        await anyio.sleep(ROUND)
-        assert [entry.internal.port for entry in simulated.table] == [4001]
+        await assert_a_restart_is_heard(simulated)
 
 
 @pytest.mark.conforms("F1", "NP-69", "PC-151")
@@ -248,8 +252,4 @@ async def test_nor_does_a_renewal_without_answer(backend: str) -> None:
         while not simulated.times:
             await anyio.sleep(0.1)
         await anyio.sleep(9)
-        simulated.silent = False
-        simulated.reboot()
-        announce(simulated, pcp.AnnounceResponse(result=0, lifetime=0, epoch=0).encode())
-        await anyio.sleep(ROUND)
-        assert [entry.internal.port for entry in simulated.table] == [4001]
+        await assert_a_restart_is_heard(simulated)
